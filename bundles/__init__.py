@@ -1,0 +1,1 @@
+"""Model bundles that ship with Downtick, one folder each."""

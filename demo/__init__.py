@@ -1,0 +1,1 @@
+"""The demonstration: an embedded broker, real workers, a replayed stream, a live view."""

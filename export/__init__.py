@@ -1,0 +1,1 @@
+"""Turns a checkpoint into a model bundle: conversion, quantisation, parity, writing."""

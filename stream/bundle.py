@@ -1,0 +1,168 @@
+"""The model bundle: a folder that says what it holds, and can prove it.
+
+    model.onnx      inputs `input_ids` and `attention_mask` (int64, batch × tokens),
+                    one output of logits per head, named after the head (float32, batch × labels)
+    tokenizer.json  the Hugging Face tokenizer, without padding or truncation of its own
+    bundle.json     the manifest: format, heads, labels, temperatures, metrics, SHA-256 of each file
+    MODEL_CARD.md   for people
+
+Errors:
+    BundleError     the folder is missing, incomplete, of another format, or not what it says
+"""
+
+import hashlib
+import importlib.resources
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+FORMAT = 1
+MANIFEST = "bundle.json"
+MODEL = "model.onnx"
+TOKENIZER = "tokenizer.json"
+CARD = "MODEL_CARD.md"
+REQUIRED = (MODEL, TOKENIZER, CARD)
+
+Precision = Literal["int8", "fp16", "fp32"]
+
+
+class BundleError(Exception):
+    """A bundle that cannot be trusted; the message says which, why, and what to do."""
+
+
+class Head(BaseModel):
+    """One classifier over the encoder: which labels it knows, how its logits become probabilities.
+
+    `single`: softmax(logits / temperature + offsets); `multi`: sigmoid of the same, per label.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    kind: Literal["single", "multi"]
+    labels: list[str] = Field(min_length=2)
+    temperature: float = Field(default=1.0, gt=0)
+    offsets: list[float] = Field(default_factory=list)
+    """Added to the scaled logits, one per label; empty means none."""
+    thresholds: list[float] = Field(default_factory=list)
+    """For `multi`: the probability from which a label is given, one per label."""
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Self:
+        for name in ("offsets", "thresholds"):
+            values = getattr(self, name)
+            if values and len(values) != len(self.labels):
+                raise ValueError(f"{name} has {len(values)} values for {len(self.labels)} labels")
+        if self.kind == "multi" and not self.thresholds:
+            raise ValueError("a multi-label head needs thresholds")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels repeat")
+        return self
+
+
+class Manifest(BaseModel):
+    """What `bundle.json` says."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    format: int
+    name: str
+    created: datetime
+    precision: Precision
+    maximum_tokens: int = Field(ge=8, le=8192)
+    """A text is cut to so many tokens, the special ones counted."""
+    padding_id: int = Field(ge=0)
+    encoder: str
+    languages: list[str]
+    heads: list[Head] = Field(min_length=1)
+    data: list[dict[str, Any]] = Field(default_factory=list)
+    """The sets it was trained on: name, rows, licence."""
+    metrics: dict[str, Any] = Field(default_factory=dict)
+    files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
+
+    def head(self, name: str) -> Head:
+        """The head of that name; `BundleError` if the bundle has none."""
+        for head in self.heads:
+            if head.name == name:
+                return head
+        known = ", ".join(head.name for head in self.heads)
+        raise BundleError(f"bundle {self.name!r} has no head {name!r}, only: {known}")
+
+
+class Bundle(BaseModel):
+    """A verified bundle on disk."""
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: Path
+    manifest: Manifest
+    hash: str
+    """First 16 hex digits of the manifest's SHA-256, and by it of every file's."""
+
+    @property
+    def model(self) -> Path:
+        return self.folder / MODEL
+
+    @property
+    def tokenizer(self) -> Path:
+        return self.folder / TOKENIZER
+
+
+def default_bundle() -> Path:
+    """The folder of the bundle that ships with Downtick."""
+    return Path(str(importlib.resources.files("bundles"))) / "default"
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file as hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """Read and verify the bundle in `folder`; raise `BundleError` unless every file is as declared."""
+    advice = "name another folder with `bundle` in the settings, or make one with `downtick export`"
+    if not folder.is_dir():
+        raise BundleError(f"no bundle at {folder}: the folder does not exist; {advice}")
+    try:
+        raw = (folder / MANIFEST).read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"no bundle at {folder}: cannot read {MANIFEST} ({error.strerror}); {advice}"
+        ) from error
+    try:
+        manifest = Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise BundleError(f"{folder / MANIFEST}: {where}: {first['msg']}") from error
+    if manifest.format != FORMAT:
+        raise BundleError(
+            f"{folder / MANIFEST} has format {manifest.format}, this version reads {FORMAT}; "
+            "export the checkpoint again"
+        )
+    undeclared = [name for name in REQUIRED if name not in manifest.files]
+    if undeclared:
+        raise BundleError(f"{folder / MANIFEST} declares no checksum for {', '.join(undeclared)}")
+    for name, digest in manifest.files.items():
+        if Path(name).name != name:
+            raise BundleError(f"{folder / MANIFEST} names a file outside the bundle: {name!r}")
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"bundle {folder} is incomplete: {name} is missing; copy it again")
+        if file_digest(path) != digest:
+            raise BundleError(
+                f"bundle {folder} is damaged or tampered with: {name} does not match its checksum; "
+                "copy it again"
+            )
+    return Bundle(folder=folder, manifest=manifest, hash=hashlib.sha256(raw).hexdigest()[:16])
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
+    """Write `bundle.json` with fresh checksums of the files it names; return the verified bundle."""
+    files = {name: file_digest(folder / name) for name in sorted({*REQUIRED, *manifest.files})}
+    complete = manifest.model_copy(update={"files": files})
+    (folder / MANIFEST).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return load_bundle(folder)

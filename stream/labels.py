@@ -1,0 +1,11 @@
+"""The labels that the stream itself relies on; all others come with the model bundle."""
+
+from typing import Literal, get_args
+
+Sentiment = Literal["negative", "neutral", "positive"]
+
+SENTIMENTS: tuple[Sentiment, ...] = get_args(Sentiment)
+"""In the order of the model's outputs."""
+
+SENTIMENT_HEAD = "sentiment"
+TOPIC_HEAD = "topics"

@@ -1,0 +1,31 @@
+"""Text normalisation, the same function in training and in the stream."""
+
+import html
+import re
+import unicodedata
+
+MAXIMUM_CHARACTERS = 4_000
+"""Longer text is cut: a few hundred tokens are judged, and a 5 MB body must not be tokenised."""
+
+_LINK = re.compile(r"(?:https?://|www\.)[!-~]+", re.IGNORECASE)
+_SPACE = re.compile(r"\s+")
+# Control and format characters carry no meaning here, but they split words: zero-width space,
+# soft hyphen, direction marks. Surrogates cannot be encoded at all. The zero-width joiner
+# is kept, since emoji are built with it.
+_INVISIBLE = re.compile(
+    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ud800-\udfff]"
+)
+
+
+def normalise(text: str) -> str:
+    """Return `text` as the model sees it: one line, no links, no invisible characters.
+
+    Full-width letters and digits become their usual forms (NFKC), HTML entities their characters.
+    The result may be empty, when nothing but links or control characters was there.
+    """
+    # Cut twice: links and entities may shrink the text, and NFKC may lengthen it.
+    text = html.unescape(text[: 4 * MAXIMUM_CHARACTERS])
+    text = _INVISIBLE.sub("", text)
+    text = unicodedata.normalize("NFKC", text)
+    text = _LINK.sub(" ", text)
+    return _SPACE.sub(" ", text).strip()[:MAXIMUM_CHARACTERS]

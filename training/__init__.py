@@ -1,0 +1,1 @@
+"""The offline part of Downtick that fine-tunes a classifier."""
