@@ -1,0 +1,1 @@
+"""Inference: tokenisation, batching, the ONNX session, the results of the heads."""

@@ -1,0 +1,243 @@
+"""All settings, in one typed place: a YAML file, overridden by `DOWNTICK_*` variables.
+
+`DOWNTICK_KAFKA__BROKERS=kafka:9092` sets `kafka.brokers`; lists and mappings are written as JSON.
+
+Errors:
+    SettingsError   one message that names every wrong key and what is wrong with it
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableVariable
+
+from stream.bundle import default_bundle
+from stream.spikes.settings import SpikeSettings
+
+PREFIX = "DOWNTICK_"
+CONFIG_VARIABLE = "DOWNTICK_CONFIG"
+# Variables of this prefix that are no settings: the file's own name, and what tests use.
+_OTHER_VARIABLES = (CONFIG_VARIABLE, "DOWNTICK_TEST_", "DOWNTICK_TRAINING_")
+
+TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,200}$")]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; the message names every key that is wrong."""
+
+
+class Section(BaseModel):
+    """A part of the settings; an unknown key in it is an error, since it is most often a typing error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaSettings(Section):
+    """How to reach the broker."""
+
+    brokers: str = Field(default="localhost:9092", min_length=1)
+    """Addresses of some brokers, separated by commas."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_file: Path | None = None
+    """Certificates to trust; without it, those of the system."""
+    ssl_certificate_file: Path | None = None
+    ssl_key_file: Path | None = None
+    idempotence: bool = True
+    """Let the broker drop what a producer sends twice; turn off for brokers that cannot."""
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
+    session_timeout_seconds: float = Field(default=10, ge=1, le=300)
+    """How soon a worker that died loses its partitions to the others."""
+    request_timeout_seconds: float = Field(default=30, ge=1)
+    connect_timeout_seconds: float = Field(default=15, ge=1)
+    """How long a start waits for the broker before it gives up."""
+
+    @model_validator(mode="after")
+    def _sasl_has_credentials(self) -> Self:
+        if self.security_protocol.startswith("SASL") and not (
+            self.sasl_username and self.sasl_password
+        ):
+            raise ValueError("SASL needs sasl_username and sasl_password")
+        return self
+
+
+class TopicSettings(Section):
+    """Names and shape of the topics."""
+
+    raw: TopicName = "news.raw"
+    dead_letter: TopicName = "news.dead-letter"
+    scored: TopicName = "news.scored"
+    observed: TopicName = "sentiment.observed"
+    windows: TopicName = "sentiment.windows"
+    alerts: TopicName = "sentiment.alerts"
+    partitions: int = Field(default=8, ge=1, le=10_000)
+    """Partitions of the topics that `downtick topics create` makes: the most workers that can share a stage."""
+    replication: int = Field(default=1, ge=1, le=10)
+    epoch: int = Field(default=0, ge=0)
+    """Raise it by one when the raw topic was deleted and made anew: its offsets start again at 0,
+    and without a new epoch they would be taken for repeats."""
+
+    @property
+    def source(self) -> str:
+        """The raw topic's name as part of a position."""
+        return f"{self.raw}@{self.epoch}" if self.epoch else self.raw
+
+
+class EngineSettings(Section):
+    """How the model runs."""
+
+    provider: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` takes CUDA where it works and the CPU where it does not."""
+    require_provider: bool = False
+    """With `provider: cuda`, refuse to start where the session fell back to the CPU."""
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    """CPU threads; without it, what the process may use by its affinity and its cgroup."""
+    batch_tokens: int = Field(default=4096, ge=64)
+    """Most tokens in a batch, padding counted."""
+    batch_texts: int = Field(default=128, ge=1, le=4096)
+    """Most texts in a batch."""
+    cache_texts: int = Field(default=20_000, ge=0)
+    """How many results are kept, so that a repost is scored once."""
+
+
+class ScoreSettings(Section):
+    """The score stage."""
+
+    group: str = Field(default="downtick-score", min_length=1)
+    start_at: Literal["earliest", "latest"] = "earliest"
+    """Where a group that has never committed begins."""
+    window_events: int = Field(default=512, ge=1, le=100_000)
+    """Most events that are scored and published together."""
+    maximum_event_bytes: int = Field(default=8_000_000, ge=1_000)
+    """A larger record goes to the dead-letter topic unread."""
+    future_seconds: float = Field(default=300, ge=0)
+    """An event dated further ahead of the wall clock than this is counted at the stream's own time."""
+    stall_seconds: float = Field(default=120, ge=5)
+    """With events waiting and no progress for so long, the worker ends with an error, to be restarted."""
+
+
+class WatchSettings(Section):
+    """The watch stage."""
+
+    group: str = Field(default="downtick-watch", min_length=1)
+    tick_seconds: float = Field(default=1.0, gt=0, le=60)
+    """How often quiet subjects are looked at and the trend is published."""
+    state_directory: Path = Path(".downtick")
+    """Faust's own files; the state itself lives in Kafka."""
+
+
+class WebSettings(Section):
+    """Metrics and health."""
+
+    host: str = "0.0.0.0"  # noqa: S104  # Prometheus and the orchestrator's probes come from outside
+    port: Port = 9108
+    """0 takes a free port, which the log names."""
+
+
+class LoggingSettings(Section):
+    """Logs."""
+
+    format: Literal["json", "text"] = "json"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(BaseSettings):
+    """Everything that a user may set."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__"
+    )
+
+    bundle: Path = Field(default_factory=default_bundle)
+    """The model bundle's folder; without it, the one that ships with Downtick."""
+    watchlist: Path | None = None
+    """YAML file of the companies to find in texts."""
+    kafka: KafkaSettings = KafkaSettings()
+    topics: TopicSettings = TopicSettings()
+    engine: EngineSettings = EngineSettings()
+    score: ScoreSettings = ScoreSettings()
+    watch: WatchSettings = WatchSettings()
+    spikes: SpikeSettings = SpikeSettings()
+    web: WebSettings = WebSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The variables come before the file, whose values arrive as arguments."""
+        return env_settings, init_settings
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read the settings file {file}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings file {file} is not YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"the settings file {file} must hold keys and values")
+    return content
+
+
+def _unknown_variables() -> list[str]:
+    names = [
+        name.upper()
+        for name in os.environ
+        if name.upper().startswith(PREFIX) and not name.upper().startswith(_OTHER_VARIABLES)
+    ]
+    return [
+        f"  {name}: no such setting"
+        for name in sorted(names)
+        if name.removeprefix(PREFIX).split("__")[0].lower() not in Settings.model_fields
+    ]
+
+
+def load_settings(file: Path | None = None) -> Settings:
+    """Read `file` (or the one that DOWNTICK_CONFIG names) and the variables.
+
+    Relative paths in the file are meant relative to the file.
+    """
+    if file is None and os.environ.get(CONFIG_VARIABLE):
+        file = Path(os.environ[CONFIG_VARIABLE])
+    values = _read_yaml(file) if file else {}
+    if file:
+        for key in ("bundle", "watchlist"):
+            if isinstance(values.get(key), str):
+                values[key] = file.parent / values[key]
+    problems = _unknown_variables()
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            key = ".".join(str(part) for part in problem["loc"]) or "settings"
+            message = problem["msg"].removeprefix("Value error, ")
+            shown = "" if problem["type"] == "missing" else f" (got {problem['input']!r:.80})"
+            if "password" in key or isinstance(problem["input"], dict):
+                shown = ""
+            problems.append(f"  {key}: {message}{shown}")
+    except UnreadableVariable as error:
+        problems.append(f"  {error}")
+    except TypeError as error:  # keys that are no words
+        problems.append(f"  {error}")
+    if problems:
+        origin = f"{file} and the {PREFIX}* variables" if file else f"the {PREFIX}* variables"
+        raise SettingsError(
+            "\n".join([f"these settings, from {origin}, cannot be used:", *problems])
+        )
+    return settings

@@ -1,0 +1,41 @@
+"""What a user may say about surges; the one number that matters is the budget of false alarms."""
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class SpikeSettings(BaseModel):
+    """Settings of the surge detector."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    false_alarms_per_day: float = Field(default=0.01, gt=0, le=10)
+    """How many false alarms are accepted per subject and day."""
+    windows_seconds: tuple[int, ...] = (600, 3600, 21600)
+    """Lengths of the windows that are tested, all at once."""
+    minimum_negatives: int = Field(default=3, ge=1)
+    """Fewer negatives than this in a window are never a surge."""
+    minimum_ratio: float = Field(default=1.5, ge=1)
+    """A surge has at least so many times the expected negatives, however sure the test is."""
+    volume_only: bool = False
+    """Judge by volume alone, without the gate on the share of negatives."""
+    resolve_after_seconds: int = Field(default=1800, ge=60)
+    """An alert is resolved when for so long no window has shown a surge."""
+    refractory_seconds: int = Field(default=3600, ge=0)
+    """A surge that comes back within this time of its end reopens its alert and opens no new one."""
+    lateness_seconds: int = Field(default=900, ge=0)
+    """How far an event may lag behind the newest of its source partition and still be counted as on time."""
+    interval_seconds: int = Field(default=900, ge=60)
+    """Length of the intervals of the trend in `sentiment.windows`."""
+    half_life_days: float = Field(default=7, gt=0)
+    """Age at which a day of history counts half."""
+    evidence: int = Field(default=5, ge=0, le=10)
+    """How many of the worst events an alert shows."""
+
+    @field_validator("windows_seconds")
+    @classmethod
+    def _windows_are_ordered(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or list(value) != sorted(set(value)):
+            raise ValueError("must be different lengths, shortest first")
+        if any(seconds % 60 for seconds in value) or value[0] < 60 or value[-1] > 86_400:
+            raise ValueError("must be whole minutes between 60 and 86400")
+        return value
