@@ -1,0 +1,48 @@
+"""What the commands share: the settings' option, and errors that end in one message."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import click
+
+from stream.bundle import BundleError
+from stream.kafka import BrokerError
+from stream.settings import CONFIG_VARIABLE, SettingsError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EXIT_UNUSABLE = 2
+"""Exit status where nothing could be started: settings, bundle, broker, port."""
+
+config_option = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help=f"Settings file (YAML). Default: the one that {CONFIG_VARIABLE} names, if any.",
+)
+
+
+class UsageError(Exception):
+    """Something that a command was given cannot be used; the message says what and why."""
+
+
+EXPECTED = (SettingsError, BundleError, BrokerError, UsageError)
+
+
+def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
+    """Let `command` end with one message and a non-zero status where it cannot start."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except EXPECTED as error:
+            click.echo(f"downtick: {error}", err=True)
+            sys.exit(EXIT_UNUSABLE)
+        except KeyboardInterrupt:
+            sys.exit(130)
+
+    return wrapped

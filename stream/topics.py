@@ -1,0 +1,74 @@
+"""The topics that Downtick uses, and `downtick topics create`."""
+
+import asyncio
+from pathlib import Path
+
+import click
+from aiokafka.admin import NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from stream.command import config_option, reports_errors
+from stream.kafka import BrokerError, admin_client, partition_counts
+from stream.settings import Settings, load_settings
+
+_COMPACTED = {"cleanup.policy": "compact"}
+_HOUR = 3_600_000
+
+
+def topic_configurations(settings: Settings) -> dict[str, dict[str, str]]:
+    """Each topic's name with what makes its configuration differ from the broker's."""
+    topics = settings.topics
+    return {
+        topics.raw: {},
+        topics.dead_letter: {"retention.ms": str(30 * 24 * _HOUR)},
+        topics.scored: {},
+        # Read once, soon after: it exists only to bring each subject to its owner.
+        topics.observed: {"retention.ms": str(48 * _HOUR)},
+        # The newest row of each interval stays, and rows are dropped after a year.
+        topics.windows: {"cleanup.policy": "compact,delete", "retention.ms": str(365 * 24 * _HOUR)},
+        topics.alerts: _COMPACTED,
+    }
+
+
+async def create_topics(settings: Settings) -> tuple[list[str], list[str]]:
+    """Create the topics that are missing; return the names of the new ones and of those that were there."""
+    wanted = topic_configurations(settings)
+    existing = await partition_counts(settings.kafka, wanted)
+    created = []
+    async with admin_client(settings.kafka) as admin:
+        for name, configuration in wanted.items():
+            if name in existing:
+                continue
+            topic = NewTopic(
+                name=name,
+                num_partitions=settings.topics.partitions,
+                replication_factor=settings.topics.replication,
+                topic_configs=configuration,
+            )
+            try:
+                response = await admin.create_topics([topic])
+            except KafkaError as error:
+                raise BrokerError(f"cannot create the topic {name}: {error}") from error
+            code, message = response.topic_errors[0][1], response.topic_errors[0][2]
+            if code and for_code(code) is not TopicAlreadyExistsError:
+                raise BrokerError(f"cannot create the topic {name}: {message or for_code(code).__name__}")
+            created.append(name)
+    return created, [name for name in wanted if name not in created]
+
+
+@click.group()
+def topics() -> None:
+    """The topics that Downtick reads and writes."""
+
+
+@topics.command()
+@config_option
+@reports_errors
+def create(config: Path | None) -> None:
+    """Create the topics that are missing; leave the others as they are."""
+    settings = load_settings(config)
+    created, existing = asyncio.run(create_topics(settings))
+    for name in created:
+        click.echo(f"created {name}, {settings.topics.partitions} partitions")
+    for name in existing:
+        click.echo(f"exists  {name}")
