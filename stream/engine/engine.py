@@ -1,0 +1,174 @@
+"""The engine: texts in, judgements out, in the order of arrival."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+
+from stream.bundle import Bundle
+from stream.engine.batching import plan
+from stream.engine.cache import JudgementCache
+from stream.engine.errors import EngineError, JudgementError, ModelError, TokenizerError
+from stream.engine.judgement import Judgement, judgements
+from stream.engine.session import Provider, Session
+from stream.engine.tokens import BundleTokenizer
+from stream.settings import EngineSettings
+
+Result = Judgement | JudgementError
+
+
+class EngineObserver(Protocol):
+    """Is told what the engine does, in its thread; the metrics implement it."""
+
+    def batch_ran(self, texts: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+        """The model answered a batch; `padded_tokens` counts the padding, `tokens` does not."""
+
+    def cache_looked_up(self, hits: int, misses: int) -> None:
+        """So many texts had been judged before, or stood in the same call already; so many had not."""
+
+    def text_failed(self) -> None:
+        """One text makes the tokenizer or the model fail."""
+
+
+class Engine:
+    """Judges texts by a bundle, on one thread of its own.
+
+    `load` before the first judgement, `close` after the last. `judge` is for one caller at a time;
+    `judge_async` queues.
+    """
+
+    def __init__(
+        self, bundle: Bundle, settings: EngineSettings, observer: EngineObserver | None = None
+    ) -> None:
+        self.bundle = bundle
+        self._settings = settings
+        self._observer = observer
+        self._cache = JudgementCache(settings.cache_texts)
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="engine")
+        self._tokenizer: BundleTokenizer | None = None
+        self._session: Session | None = None
+
+    @property
+    def provider(self) -> Provider:
+        """The device that the session really has."""
+        return self._loaded()[1].provider
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of the session."""
+        return self._loaded()[1].threads
+
+    def load(self) -> None:
+        """Read the tokenizer, open the session, warm it up; takes seconds.
+
+        Raises `BundleError` where model, tokenizer and manifest do not agree, `ProviderError` where
+        a required device is not there.
+        """
+        self._tokenizer = BundleTokenizer(self.bundle)
+        self._session = Session(self.bundle, self._settings)
+
+    def judge(self, texts: Sequence[str]) -> list[Result]:
+        """Judge normalised texts; the results stand in the same order.
+
+        A text that fails gets a `JudgementError` in its place, and the others are judged all the
+        same. Raises `ModelError` when the model no longer answers whatever the text.
+        """
+        self._loaded()
+        results: dict[str, Result] = {}
+        unknown = []
+        for text in dict.fromkeys(texts):
+            known = self._cache.get(text)
+            if known is None:
+                unknown.append(text)
+            else:
+                results[text] = known
+        if self._observer and texts:
+            self._observer.cache_looked_up(len(texts) - len(unknown), len(unknown))
+        for text, result in zip(unknown, self._judge_unknown(unknown), strict=True):
+            results[text] = result
+            if isinstance(result, Judgement):
+                self._cache.put(text, result)
+        return [results[text] for text in texts]
+
+    async def judge_async(self, texts: Sequence[str]) -> list[Result]:
+        """`judge` in the engine's thread, while the event loop goes on."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self.judge, texts)
+
+    def close(self) -> None:
+        """Wait for the batch that runs, drop what is queued, and free the model."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._session = None
+        self._tokenizer = None
+
+    def _loaded(self) -> tuple[BundleTokenizer, Session]:
+        if self._tokenizer is None or self._session is None:
+            raise EngineError("the engine is not loaded")
+        return self._tokenizer, self._session
+
+    def _judge_unknown(self, texts: list[str]) -> list[Result]:
+        """Judge texts that are all different and not in the cache."""
+        _, session = self._loaded()
+        results: dict[int, Result] = {}
+        readable: list[tuple[int, list[int]]] = []
+        for index, ids in enumerate(self._encode(texts)):
+            if isinstance(ids, JudgementError):
+                results[index] = self._failed(ids)
+            else:
+                readable.append((index, ids))
+        batches = plan(
+            [len(ids) for _, ids in readable],
+            tokens=self._settings.batch_tokens,
+            texts=self._settings.batch_texts,
+            multiple=session.multiple,
+            run_tokens=session.run_tokens,
+        )
+        for batch in batches:
+            indices = [readable[member][0] for member in batch]
+            judged = self._judge_batch([readable[member][1] for member in batch])
+            results.update(zip(indices, judged, strict=True))
+        return [results[index] for index in range(len(texts))]
+
+    def _encode(self, texts: list[str]) -> list[list[int] | JudgementError]:
+        tokenizer, _ = self._loaded()
+        try:
+            return list(tokenizer.encode(texts))
+        except TokenizerError as error:
+            if len(texts) == 1:
+                return [JudgementError(f"the tokenizer fails on this text: {error}")]
+        return [ids for text in texts for ids in self._encode([text])]
+
+    def _judge_batch(self, batch: list[list[int]]) -> list[Result]:
+        """Judge encoded texts together; one by one where together fails."""
+        _, session = self._loaded()
+        try:
+            return self._run(session, batch)
+        except ModelError as error:
+            if len(batch) == 1:
+                # Only blame the text while the model still answers another: a device that is lost
+                # must stop the engine, and not turn every text into an error.
+                session.probe()
+                return [self._failed(JudgementError(f"the model fails on this text: {error}"))]
+        return [result for ids in batch for result in self._judge_batch([ids])]
+
+    def _run(self, session: Session, batch: list[list[int]]) -> list[Result]:
+        started = time.perf_counter()
+        logits, width = session.run(batch)
+        seconds = time.perf_counter() - started
+        if self._observer:
+            tokens = sum(len(ids) for ids in batch)
+            self._observer.batch_ran(len(batch), tokens, width * len(batch), seconds)
+        finite = np.logical_and.reduce([np.isfinite(rows).all(axis=1) for rows in logits.values()])
+        kept = {name: rows[finite] for name, rows in logits.items()}
+        judged = iter(judgements(self.bundle.manifest.heads, kept))
+        return [
+            next(judged) if fine else self._failed(JudgementError("the model gives no number"))
+            for fine in finite.tolist()
+        ]
+
+    def _failed(self, error: JudgementError) -> JudgementError:
+        if self._observer:
+            self._observer.text_failed()
+        return error

@@ -1,0 +1,86 @@
+"""What the model says of one text: per head, probabilities and the labels that they amount to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.bundle import Head
+
+Floats = npt.NDArray[np.float64]
+
+DECIMALS = 6
+"""Labels are taken from the rounded probabilities, so that a record never contradicts itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One head's answer."""
+
+    labels: tuple[str, ...]
+    """The most probable label of a `single` head; those over their thresholds of a `multi` one."""
+    probabilities: dict[str, float]
+    """By label, in the order of the manifest; of a `single` head they add up to 1."""
+
+    @property
+    def label(self) -> str:
+        """The label of a `single` head."""
+        (label,) = self.labels
+        return label
+
+    @property
+    def confidence(self) -> float:
+        """The probability of a `single` head's label."""
+        return self.probabilities[self.label]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """All heads' answers to one text: `judgement["sentiment"].label`."""
+
+    verdicts: Mapping[str, Verdict]
+    """By the head's name, in the order of the manifest."""
+
+    def __getitem__(self, head: str) -> Verdict:
+        return self.verdicts[head]
+
+    def __contains__(self, head: object) -> bool:
+        return head in self.verdicts
+
+
+def probabilities(head: Head, logits: npt.NDArray[np.floating]) -> Floats:
+    """Turn logits (texts × labels) into calibrated probabilities of the same shape."""
+    scaled = logits.astype(np.float64) / head.temperature
+    if head.offsets:
+        scaled += np.asarray(head.offsets)
+    if head.kind == "multi":
+        # By way of tanh, which cannot overflow.
+        return 0.5 * (1.0 + np.tanh(0.5 * scaled))
+    weights = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    result: Floats = weights / weights.sum(axis=1, keepdims=True)
+    return result
+
+
+def verdicts(head: Head, logits: npt.NDArray[np.floating]) -> list[Verdict]:
+    """One head's answers to a batch, from its finite logits (texts × labels)."""
+    values = probabilities(head, logits).round(DECIMALS)
+    labels = head.labels
+    if head.kind == "multi":
+        given = values >= np.asarray(head.thresholds)
+        chosen = [
+            tuple(label for label, yes in zip(labels, row, strict=True) if yes) for row in given.tolist()
+        ]
+    else:
+        chosen = [(labels[best],) for best in values.argmax(axis=1).tolist()]
+    return [
+        Verdict(labels=names, probabilities=dict(zip(labels, row, strict=True)))
+        for names, row in zip(chosen, values.tolist(), strict=True)
+    ]
+
+
+def judgements(heads: Sequence[Head], logits: Mapping[str, npt.NDArray[np.floating]]) -> list[Judgement]:
+    """All heads' answers to a batch; `logits` holds each head's by name, texts × labels."""
+    columns = [verdicts(head, logits[head.name]) for head in heads]
+    names = [head.name for head in heads]
+    return [Judgement(verdicts=dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
