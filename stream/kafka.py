@@ -107,9 +107,7 @@ async def partition_counts(settings: KafkaSettings, topics: Iterable[str]) -> di
     async with admin_client(settings) as admin:
         existing = set(await admin.list_topics())
         described = await admin.describe_topics(sorted(wanted & existing)) if wanted & existing else []
-    return {
-        topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]
-    }
+    return {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
 
 
 async def require_topics(settings: KafkaSettings, topics: Iterable[str]) -> dict[str, int]:

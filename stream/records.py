@@ -45,6 +45,9 @@ Identifier = Annotated[
     str, BeforeValidator(_text_of_number), Field(min_length=1, max_length=MAXIMUM_ID_CHARACTERS)
 ]
 
+ShortText = Annotated[str, Field(max_length=MAXIMUM_ID_CHARACTERS)]
+"""A word or a name: what travels on with each event must stay small."""
+
 Probabilities = dict[str, float]
 """A probability for each label."""
 
@@ -87,11 +90,10 @@ class NewsEvent(Record):
     time: Moment | None = None
     """When it was published; without it, the time that Kafka recorded."""
     title: str | None = None
-    source: str | None = None
-    kind: str | None = None
+    source: ShortText | None = None
+    kind: ShortText | None = None
     """`news`, `comment`, or the source's own word."""
-    url: str | None = None
-    author: str | None = None
+    url: Annotated[str, Field(max_length=2_000)] | None = None
     entities: list[Mention] = Field(default_factory=list, max_length=100)
 
 
@@ -260,7 +262,7 @@ class DeadLetterReason(StrEnum):
 
 
 class DeadLetter(Record):
-    """An event that could not be processed, in `news.dead-letter`, with all that is needed to send it again."""
+    """An event that could not be processed, in `news.dead-letter`, with what is needed to send it again."""
 
     reason: DeadLetterReason
     detail: str

@@ -61,9 +61,7 @@ class KafkaSettings(Section):
 
     @model_validator(mode="after")
     def _sasl_has_credentials(self) -> Self:
-        if self.security_protocol.startswith("SASL") and not (
-            self.sasl_username and self.sasl_password
-        ):
+        if self.security_protocol.startswith("SASL") and not (self.sasl_username and self.sasl_password):
             raise ValueError("SASL needs sasl_username and sasl_password")
         return self
 
@@ -113,7 +111,7 @@ class ScoreSettings(Section):
     group: str = Field(default="downtick-score", min_length=1)
     start_at: Literal["earliest", "latest"] = "earliest"
     """Where a group that has never committed begins."""
-    window_events: int = Field(default=512, ge=1, le=100_000)
+    window_events: int = Field(default=256, ge=1, le=100_000)
     """Most events that are scored and published together."""
     maximum_event_bytes: int = Field(default=8_000_000, ge=1_000)
     """A larger record goes to the dead-letter topic unread."""
@@ -237,7 +235,5 @@ def load_settings(file: Path | None = None) -> Settings:
         problems.append(f"  {error}")
     if problems:
         origin = f"{file} and the {PREFIX}* variables" if file else f"the {PREFIX}* variables"
-        raise SettingsError(
-            "\n".join([f"these settings, from {origin}, cannot be used:", *problems])
-        )
+        raise SettingsError("\n".join([f"these settings, from {origin}, cannot be used:", *problems]))
     return settings

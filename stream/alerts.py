@@ -1,0 +1,77 @@
+"""`downtick alerts tail`: follow the alerts, as JSON or for people."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import click
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from stream.command import config_option, reports_errors
+from stream.kafka import client_options, require_topics
+from stream.records import Alert, AlertState, Severity
+from stream.settings import Settings, load_settings
+
+COLOURS = {Severity.YELLOW: "yellow", Severity.ORANGE: "dark_orange", Severity.RED: "red"}
+
+
+async def follow_alerts(settings: Settings, *, from_start: bool) -> AsyncIterator[Alert]:
+    """Yield every alert revision, those already there first if `from_start`; does not end by itself."""
+    topic = settings.topics.alerts
+    count = (await require_topics(settings.kafka, [topic]))[topic]
+    consumer = AIOKafkaConsumer(
+        **client_options(settings.kafka), auto_offset_reset="earliest" if from_start else "latest"
+    )
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(topic, partition) for partition in range(count)])
+        async for record in consumer:
+            if record.value is None:
+                continue
+            with contextlib.suppress(ValidationError):
+                yield Alert.model_validate_json(record.value)
+    finally:
+        await consumer.stop()
+
+
+def describe(alert: Alert) -> Text:
+    """An alert's revision in a line."""
+    colour = "green" if alert.state is AlertState.RESOLVED else COLOURS[alert.severity]
+    line = Text(f"{alert.updated_at:%Y-%m-%d %H:%M} ")
+    line.append(f"{alert.state.value:<8} {alert.severity.value:<6} ", style=colour)
+    line.append(f"{alert.subject}  ", style="bold")
+    line.append(alert.reason)
+    return line
+
+
+@click.group()
+def alerts() -> None:
+    """The alerts that the watch stage publishes."""
+
+
+@alerts.command()
+@config_option
+@click.option("--from-start", is_flag=True, help="Show the alerts that are already there, too.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@reports_errors
+def tail(config: Path | None, *, from_start: bool, as_json: bool) -> None:
+    """Follow the alerts until Ctrl-C."""
+    settings = load_settings(config)
+    console = Console(soft_wrap=True)
+
+    async def follow() -> None:
+        async for alert in follow_alerts(settings, from_start=from_start):
+            if as_json:
+                click.echo(alert.to_bytes())
+            else:
+                console.print(describe(alert))
+                for evidence in alert.evidence:
+                    console.print(
+                        f"    {evidence.negative:.2f}  {evidence.excerpt}", style="dim", markup=False
+                    )
+
+    asyncio.run(follow())

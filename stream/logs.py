@@ -1,0 +1,35 @@
+"""Structured logs: one JSON object a line, or plain text for people."""
+
+import logging
+import sys
+
+from pythonjsonlogger.json import JsonFormatter
+
+from stream.settings import LoggingSettings
+
+# These report every record or retry; what matters of it, the stages say themselves.
+_CHATTY = ("aiokafka", "faust", "mode", "kafka")
+
+
+def configure_logging(settings: LoggingSettings) -> None:
+    """Send all logs to standard error in the format and from the level that the settings name."""
+    handler = logging.StreamHandler(sys.stderr)
+    if settings.format == "json":
+        handler.setFormatter(
+            JsonFormatter(
+                "%(levelname)s %(name)s %(message)s",
+                rename_fields={"levelname": "level", "name": "logger"},
+                timestamp="time",
+                json_ensure_ascii=False,
+            )
+        )
+    else:
+        handler.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s", "%H:%M:%S")
+        )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.level.upper())
+    if settings.level != "debug":
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(logging.WARNING)

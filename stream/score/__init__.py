@@ -1,0 +1,1 @@
+"""The score stage: from raw events to scored events and observations."""

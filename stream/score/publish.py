@@ -1,0 +1,69 @@
+"""Publishes what the score stage makes, in order, and knows when the broker has confirmed all of it."""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.structs import RecordMetadata
+
+from stream.records import DeadLetter, Observations, Record, ScoredEvent, Tick
+from stream.settings import TopicSettings
+
+DEAD_VALUE_BYTES = 256 * 1024
+"""A longer value is cut in its dead letter, so that the letter itself is never too large."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """All that one window of events produces."""
+
+    scored: Sequence[ScoredEvent]
+    observations: Sequence[Observations]
+    dead_letters: Sequence[DeadLetter]
+
+
+class Publisher:
+    """Sends records through one producer, whose records stay in order per partition."""
+
+    def __init__(self, producer: AIOKafkaProducer, topics: TopicSettings) -> None:
+        self._producer = producer
+        self._topics = topics
+
+    async def publish(self, outgoing: Outgoing) -> None:
+        """Send everything and return once the broker has confirmed every record.
+
+        Called with one window after the other, never at the same time: the observations of an
+        earlier source offset are confirmed before those of a later one are sent. Raises `KafkaError`
+        where the broker does not confirm; then nothing may be committed.
+        """
+        topics = self._topics
+        confirmations = [
+            *[await self._send(topics.scored, event.id, event) for event in outgoing.scored],
+            *[await self._send(topics.observed, batch.subject, batch) for batch in outgoing.observations],
+            *[
+                await self._send(topics.dead_letter, str(dead.position), dead)
+                for dead in outgoing.dead_letters
+            ],
+        ]
+        if confirmations:
+            await asyncio.gather(*confirmations)
+
+    async def tick(self, now: datetime, partitions: int) -> None:
+        """Tell every subject's owner that the stream's time has reached `now`."""
+        value = Tick(tick=now).to_bytes()
+        confirmations = [
+            await self._producer.send(self._topics.observed, value, partition=partition)
+            for partition in range(partitions)
+        ]
+        await asyncio.gather(*confirmations)
+
+    async def _send(self, topic: str, key: str, record: Record) -> asyncio.Future[RecordMetadata]:
+        return await self._producer.send(topic, value=record.to_bytes(), key=key.encode())
+
+
+def base64_of(value: bytes | None) -> str | None:
+    """The bytes as they travel in a dead letter, cut to what fits."""
+    return None if value is None else base64.b64encode(value[:DEAD_VALUE_BYTES]).decode()

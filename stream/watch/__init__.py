@@ -1,0 +1,1 @@
+"""The watch stage: from observations to windows and alerts."""

@@ -1,0 +1,96 @@
+"""Keeps the subjects of the partitions that a worker owns. Pure: it is given states and gives changes back."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from stream.records import Alert, AlertState, Observation, Observations, Window
+from stream.spikes.settings import SpikeSettings
+from stream.spikes.subject import Outcome, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one subject: first publish alerts and windows, then save the state."""
+
+    subject: str
+    state: bytes
+    alerts: list[Alert]
+    windows: list[Window]
+    outcomes: list[tuple[Observation, Outcome]] = field(default_factory=list)
+
+
+class Partition:
+    """The subjects of one partition of `sentiment.observed`.
+
+    `states` is the partition's share of the table; it is read when a subject is first met.
+    """
+
+    def __init__(self, states: Mapping[str, bytes], settings: SpikeSettings) -> None:
+        self._states = states
+        self._settings = settings
+        self._subjects: dict[str, Subject] = {}
+        self._active: set[str] = set()
+        self.time: datetime | None = None
+        """The newest event time that this partition has heard of."""
+        for name in states:
+            # An alert that fires or a row not yet published must not wait for the subject's next event.
+            subject = self._subject(name)
+            self._moved_to(subject.clock)
+            if subject.active:
+                self._active.add(name)
+
+    def __len__(self) -> int:
+        return len(self._subjects)
+
+    def apply(self, record: Observations) -> Change:
+        """Count a record's observations, each once."""
+        subject = self._subject(record.subject)
+        outcomes = [
+            (observation, subject.observe(observation, record.bundle)) for observation in record.observations
+        ]
+        self._moved_to(subject.clock)
+        return self._change(record.subject, closed_only=True, outcomes=outcomes)
+
+    def pass_time(self, time: datetime) -> Iterable[Change]:
+        """Let event time reach `time` for the subjects where that can change anything."""
+        self._moved_to(time)
+        for name in sorted(self._active):
+            self._subject(name).advance(time)
+            yield self._change(name, closed_only=False)
+
+    def firing(self) -> Iterable[str]:
+        """The severity of each alert that fires now."""
+        for name in self._active:
+            alert = self._subjects[name].alert
+            if alert is not None and alert.state is AlertState.FIRING:
+                yield alert.severity.value
+
+    def _subject(self, name: str) -> Subject:
+        subject = self._subjects.get(name)
+        if subject is None:
+            state = self._states.get(name)
+            subject = (
+                Subject(name, self._settings) if state is None else Subject.load(name, state, self._settings)
+            )
+            self._subjects[name] = subject
+        return subject
+
+    def _change(
+        self, name: str, *, closed_only: bool, outcomes: list[tuple[Observation, Outcome]] | None = None
+    ) -> Change:
+        subject = self._subjects[name]
+        change = Change(
+            subject=name,
+            alerts=subject.take_alerts(),
+            windows=subject.take_windows(closed_only=closed_only),
+            # After the two above: what was taken is not to be taken again.
+            state=subject.dump(),
+            outcomes=outcomes or [],
+        )
+        (self._active.add if subject.active else self._active.discard)(name)
+        return change
+
+    def _moved_to(self, time: datetime | None) -> None:
+        if time is not None and (self.time is None or time > self.time):
+            self.time = time

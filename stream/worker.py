@@ -1,0 +1,161 @@
+"""`downtick worker`: runs the stages, the web server, and ends with a status that says how it went."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from mode import Service
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from stream.bundle import Bundle, BundleError, load_bundle
+from stream.command import EXPECTED, config_option, reports_errors
+from stream.engine.engine import Engine
+from stream.kafka import require_topics
+from stream.labels import SENTIMENT_HEAD, SENTIMENTS, TOPIC_HEAD
+from stream.logs import configure_logging
+from stream.metrics import EngineMetrics, ScoreMetrics, WatchMetrics
+from stream.score.compose import ALL, topic_subject
+from stream.score.stage import ScoreStage
+from stream.settings import Settings, load_settings
+from stream.watch.stage import WatchStage
+from stream.watchlist import Watchlist, load_watchlist, subject_of
+from stream.web import Check, WebServer
+
+STAGES = ("score", "watch")
+STOP_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """The services of one process, started in order and stopped in reverse."""
+
+    def __init__(self, settings: Settings, stages: Sequence[str]) -> None:
+        self._settings = settings
+        self._stages = stages
+        self._failure: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        """Run until a signal ends it; raise what made a service fail."""
+        loop = asyncio.get_running_loop()
+        self._failure = loop.create_future()
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        services: list[Service] = []
+        try:
+            for service in await self._services():
+                services.append(service)
+                await service.start()
+            logger.info("worker started: %s", ", ".join(self._stages))
+            await self._wait(stop, services)
+        finally:
+            for service in reversed(services):
+                await asyncio.wait_for(service.stop(), STOP_SECONDS)
+
+    async def _services(self) -> list[Service]:
+        settings = self._settings
+        topics = settings.topics
+        registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        bundle = load_bundle(settings.bundle)
+        require_heads(bundle)
+        watchlist = load_watchlist(settings.watchlist) if settings.watchlist else Watchlist([])
+        counts = await require_topics(
+            settings.kafka,
+            [topics.raw, topics.scored, topics.dead_letter, topics.observed, topics.windows, topics.alerts],
+        )
+        partitions = counts[topics.observed]
+        checks: dict[str, Check] = {}
+        stages: list[Service] = []
+        if "watch" in self._stages:
+            watch = WatchStage(
+                settings,
+                WatchMetrics(registry, watched_subjects(bundle, watchlist)),
+                partitions=partitions,
+                fail=self._fail,
+            )
+            checks["watch"] = lambda: watch.ready
+            stages.append(watch)
+        if "score" in self._stages:
+            score = ScoreStage(
+                settings,
+                await loaded_engine(bundle, settings, EngineMetrics(registry)),
+                watchlist,
+                ScoreMetrics(registry),
+                observed_partitions=partitions,
+            )
+            checks["score"] = lambda: score.ready
+            stages.append(score)
+        # The web server first: a probe finds it while the stages still join their groups.
+        return [WebServer(settings.web, registry, checks), *stages]
+
+    async def _wait(self, stop: asyncio.Event, services: Sequence[Service]) -> None:
+        assert self._failure is not None  # made when `run` began
+        stopped = asyncio.create_task(stop.wait())
+        crashes = [asyncio.create_task(service.crashed.wait()) for service in services]
+        try:
+            await asyncio.wait([stopped, self._failure, *crashes], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (stopped, *crashes):
+                task.cancel()
+        if self._failure.done():
+            await self._failure
+        for service in services:
+            if service.crash_reason is not None:
+                raise service.crash_reason
+
+    def _fail(self, error: Exception) -> None:
+        if self._failure is not None and not self._failure.done():
+            self._failure.set_exception(error)
+
+
+def watched_subjects(bundle: Bundle, watchlist: Watchlist) -> list[str]:
+    """The subjects that have metrics of their own: `all`, each topic, each company of the watch list."""
+    topics = [label for head in bundle.manifest.heads if head.name == TOPIC_HEAD for label in head.labels]
+    return [ALL, *(topic_subject(topic) for topic in topics), *map(subject_of, watchlist.mentions)]
+
+
+def require_heads(bundle: Bundle) -> None:
+    """Refuse a bundle that cannot say what the stream needs: `BundleError`."""
+    head = bundle.manifest.head(SENTIMENT_HEAD)
+    if head.kind != "single" or set(head.labels) != set(SENTIMENTS):
+        raise BundleError(
+            f"bundle {bundle.folder}: the head {SENTIMENT_HEAD!r} must give one of {', '.join(SENTIMENTS)}"
+        )
+
+
+async def loaded_engine(bundle: Bundle, settings: Settings, metrics: EngineMetrics) -> Engine:
+    """The engine, warm."""
+    engine = Engine(bundle, settings.engine, metrics)
+    await asyncio.to_thread(engine.load)
+    manifest = bundle.manifest
+    metrics.bundle_in_use(manifest.name, bundle.hash, manifest.precision, engine.provider)
+    logger.info("bundle %s (%s) runs on %s", manifest.name, bundle.hash, engine.provider)
+    return engine
+
+
+@click.command()
+@config_option
+@click.option("--stages", default=",".join(STAGES), show_default=True, help="Which stages to run, by commas.")
+@reports_errors
+def worker(config: Path | None, stages: str) -> None:
+    """Run the score and watch stages until SIGTERM or Ctrl-C; start more workers to share the load."""
+    chosen = [stage.strip() for stage in stages.split(",") if stage.strip()]
+    unknown = sorted(set(chosen) - set(STAGES))
+    if unknown or not chosen:
+        raise click.BadParameter(f"{stages!r}: choose from {', '.join(STAGES)}", param_hint="--stages")
+    settings = load_settings(config)
+    configure_logging(settings.logging)
+    try:
+        asyncio.run(Worker(settings, chosen).run())
+    except EXPECTED:
+        raise
+    except Exception:
+        logger.exception("the worker ends: an error that it cannot handle")
+        sys.exit(1)
