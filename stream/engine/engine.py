@@ -164,7 +164,7 @@ class Engine:
         kept = {name: rows[finite] for name, rows in logits.items()}
         judged = iter(judgements(self.bundle.manifest.heads, kept))
         return [
-            next(judged) if fine else self._failed(JudgementError("the model gives no number"))
+            next(judged) if fine else self._failed(JudgementError("the model's answer is not a number"))
             for fine in finite.tolist()
         ]
 
