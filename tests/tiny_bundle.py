@@ -2,7 +2,8 @@
 
 A text is negative where its negative words outnumber its positive ones, positive the other way round,
 neutral without either; it has the topic of each topic word in it. English is split at spaces and
-punctuation and lower-cased, Chinese by character. `POISON` makes the model itself fail.
+punctuation and lower-cased, Chinese by character. `POISON` makes the model itself fail, `OVERFLOW`
+makes it answer with infinity.
 """
 
 from collections.abc import Sequence
@@ -61,6 +62,7 @@ WORDS: dict[str, tuple[str, ...]] = {
 """The labels that each known word speaks for."""
 
 POISON = "poisonpill"
+OVERFLOW = "overflowing"
 MAXIMUM_TOKENS = 64
 NEUTRAL_LOGIT = 2.0
 SENTIMENT_LOGIT = 4.0
@@ -73,7 +75,7 @@ HEADS = (
 )
 
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
-_VOCABULARY = {token: index for index, token in enumerate((*_SPECIAL, *WORDS, POISON))}
+_VOCABULARY = {token: index for index, token in enumerate((*_SPECIAL, *WORDS, OVERFLOW, POISON))}
 
 
 def make_tiny_bundle(
@@ -123,6 +125,7 @@ def _word_logits(head: Head) -> np.ndarray:
         for label in labels:
             if label in head.labels:
                 table[_VOCABULARY[word], head.labels.index(label)] = weight
+    table[_VOCABULARY[OVERFLOW]] = np.inf
     return table
 
 

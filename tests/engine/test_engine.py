@@ -1,0 +1,249 @@
+"""Texts in, judgements out: order, cache, poisoned texts, the engine's thread."""
+
+import asyncio
+import threading
+import time
+
+import pytest
+from tiny_bundle import OVERFLOW, POISON, make_tiny_bundle
+
+from stream.bundle import BundleError, Head, write_manifest
+from stream.engine.cache import JudgementCache
+from stream.engine.engine import Engine
+from stream.engine.errors import EngineError, JudgementError, ModelError
+from stream.engine.judgement import Judgement
+from stream.engine.session import Session
+from stream.settings import EngineSettings
+
+
+class Recorder:
+    """Writes down what the engine tells its observer."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[int, int, int]] = []
+        self.seconds = 0.0
+        self.hits = self.misses = self.failed = 0
+
+    def batch_ran(self, texts, tokens, padded_tokens, seconds):
+        self.batches.append((texts, tokens, padded_tokens))
+        self.seconds += seconds
+
+    def cache_looked_up(self, hits, misses):
+        self.hits += hits
+        self.misses += misses
+
+    def text_failed(self):
+        self.failed += 1
+
+
+class LostDevice:
+    """A session whose device no longer answers anything."""
+
+    multiple = 1
+    run_tokens = 0
+
+    def run(self, _batch):
+        raise ModelError("the device is lost")
+
+    def probe(self):
+        raise ModelError("the device is lost")
+
+
+def _engine(bundle, **settings) -> tuple[Engine, Recorder]:
+    recorder = Recorder()
+    engine = Engine(bundle, EngineSettings(provider="cpu", threads=1, **settings), recorder)
+    engine.load()
+    return engine, recorder
+
+
+def _sentiments(results) -> list[str]:
+    return [result["sentiment"].label if isinstance(result, Judgement) else "error" for result in results]
+
+
+def test_results_stand_in_the_order_of_the_texts_whatever_their_lengths(tiny_engine):
+    texts = ["good " * 20, "坏", "a plain long sentence about nothing " * 3, "bad", "好"] * 10
+
+    results = tiny_engine.judge(texts)
+
+    expected = ["positive", "negative", "neutral", "negative", "positive"] * 10
+    assert _sentiments(results) == expected
+
+
+def test_every_head_of_the_bundle_is_judged(tiny_engine):
+    (judgement,) = tiny_engine.judge(["Recall and lawsuit at the bank"])
+
+    assert judgement["sentiment"].label == "negative"
+    assert judgement["topics"].labels == ("legal-regulation", "product")
+    # Two negative words of 4 against neutral's 2 and positive's 0.
+    assert judgement["sentiment"].confidence == pytest.approx(0.997194, abs=2e-6)
+
+
+def test_the_same_text_gets_the_same_judgement_beside_any_other_text(tiny_engine, tiny_bundle):
+    alone = tiny_engine.judge(["fraud at the bank"])
+    fresh, _ = _engine(tiny_bundle)
+
+    assert fresh.judge(["fraud at the bank", "good " * 30, "bad"])[0] == alone[0]
+
+
+def test_a_repost_is_judged_once(tiny_bundle):
+    engine, recorder = _engine(tiny_bundle)
+
+    first = engine.judge(["bad", "bad", "good"])
+    second = engine.judge(["good", "bad"])
+
+    assert second == [first[2], first[0]]
+    assert (recorder.hits, recorder.misses) == (3, 2)
+    assert sum(texts for texts, _, _ in recorder.batches) == 2
+
+
+def test_the_cache_forgets_what_was_not_asked_for_the_longest(tiny_bundle):
+    engine, recorder = _engine(tiny_bundle, cache_texts=2)
+
+    engine.judge(["bad"])
+    engine.judge(["good"])
+    engine.judge(["bad"])
+    engine.judge(["neither"])  # drops "good"
+    recorder.misses = 0
+    engine.judge(["bad"])
+    assert recorder.misses == 0
+    engine.judge(["good"])
+    assert recorder.misses == 1
+
+
+def test_a_cache_without_room_remembers_nothing(tiny_engine):
+    cache = JudgementCache(0)
+    (judgement,) = tiny_engine.judge(["bad"])
+
+    cache.put("bad", judgement)
+
+    assert cache.get("bad") is None
+    assert len(cache) == 0
+
+
+def test_a_poisoned_text_costs_only_itself(tiny_bundle):
+    engine, recorder = _engine(tiny_bundle)
+
+    results = engine.judge(["bad", f"good {POISON}", "good", "neither"])
+
+    assert _sentiments(results) == ["negative", "error", "positive", "neutral"]
+    assert "out of data bounds" in results[1].reason
+    assert recorder.failed == 1
+
+
+def test_an_answer_that_is_no_number_is_an_error_of_its_text(tiny_engine):
+    results = tiny_engine.judge(["bad", OVERFLOW, "good"])
+
+    assert _sentiments(results) == ["negative", "error", "positive"]
+    assert results[1] == JudgementError("the model's answer is not a number")
+
+
+def test_a_text_that_the_tokenizer_cannot_read_costs_only_itself(tiny_engine):
+    results = tiny_engine.judge(["bad", "\ud800 good", "good"])
+
+    assert _sentiments(results) == ["negative", "error", "positive"]
+    assert "tokenizer" in results[1].reason
+
+
+def test_a_failure_is_not_remembered(tiny_bundle):
+    engine, recorder = _engine(tiny_bundle)
+
+    engine.judge([POISON])
+    engine.judge([POISON])
+
+    assert recorder.misses == 2
+
+
+def test_a_lost_device_stops_the_engine_and_blames_no_text(tiny_engine, monkeypatch):
+    monkeypatch.setattr(tiny_engine, "_session", LostDevice())
+
+    with pytest.raises(ModelError, match="device is lost"):
+        tiny_engine.judge(["bad", "good"])
+
+
+def test_batches_keep_to_the_settings(tiny_bundle):
+    engine, recorder = _engine(tiny_bundle, batch_texts=4, batch_tokens=64, cache_texts=0)
+
+    engine.judge([f"word {'word ' * (index % 9)} {index}" for index in range(50)])
+
+    assert sum(texts for texts, _, _ in recorder.batches) == 50
+    assert all(texts <= 4 and padded <= 64 for texts, _, padded in recorder.batches)
+    assert all(0 < tokens <= padded for _, tokens, padded in recorder.batches)
+    assert recorder.seconds > 0
+
+
+def test_a_long_text_is_cut_to_the_length_of_the_model(tiny_bundle):
+    engine, recorder = _engine(tiny_bundle)
+
+    (judgement,) = engine.judge(["bad " * 10 + "good " * 500])
+
+    assert recorder.batches == [(1, 64, 64)]
+    assert judgement["sentiment"].label == "positive"
+
+
+def test_no_texts_are_no_work(tiny_bundle):
+    engine, recorder = _engine(tiny_bundle)
+
+    assert engine.judge([]) == []
+    assert recorder.batches == []
+
+
+def test_a_bundle_for_another_task_is_judged_as_well(tmp_path):
+    tone = Head(name="tone", kind="single", labels=["positive", "negative"], temperature=2.0)
+    engine, _ = _engine(make_tiny_bundle(tmp_path, [tone]))
+
+    (judgement,) = engine.judge(["bad"])
+
+    assert judgement["tone"].label == "negative"
+    assert judgement["tone"].confidence == pytest.approx(0.880797, abs=2e-6)  # sigmoid of 4 / 2
+
+
+async def test_the_event_loop_goes_on_while_the_engine_works(tiny_bundle, monkeypatch):
+    engine, _ = _engine(tiny_bundle)
+    run, threads = Session.run, []
+
+    def slow_run(self, batch):
+        threads.append(threading.current_thread())
+        time.sleep(0.2)
+        return run(self, batch)
+
+    monkeypatch.setattr(Session, "run", slow_run)
+    beats = 0
+
+    async def heartbeat():
+        nonlocal beats
+        while True:
+            await asyncio.sleep(0.01)
+            beats += 1
+
+    heart = asyncio.create_task(heartbeat())
+    first, second = await asyncio.gather(engine.judge_async(["bad"]), engine.judge_async(["good"]))
+    heart.cancel()
+
+    assert _sentiments([*first, *second]) == ["negative", "positive"]
+    assert beats >= 10
+    assert len(set(threads)) == 1
+    assert threads[0] is not threading.main_thread()
+    engine.close()
+
+
+def test_an_engine_that_is_not_loaded_says_so(tiny_bundle):
+    engine = Engine(tiny_bundle, EngineSettings())
+
+    with pytest.raises(EngineError, match="not loaded"):
+        engine.judge(["bad"])
+
+
+def test_a_closed_engine_judges_no_more(tiny_bundle):
+    engine, _ = _engine(tiny_bundle)
+    engine.close()
+
+    with pytest.raises(EngineError, match="not loaded"):
+        engine.judge(["bad"])
+
+
+def test_a_file_that_is_no_tokenizer_is_refused(tmp_path):
+    bundle = make_tiny_bundle(tmp_path)
+    bundle.tokenizer.write_text("{}", encoding="utf-8")
+
+    with pytest.raises(BundleError, match=r"tokenizer\.json is no tokenizer"):
+        _engine(write_manifest(tmp_path, bundle.manifest))
