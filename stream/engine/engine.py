@@ -11,8 +11,8 @@ import numpy as np
 from stream.bundle import Bundle
 from stream.engine.batching import plan
 from stream.engine.cache import JudgementCache
-from stream.engine.errors import EngineError, JudgementError, ModelError, TokenizerError
-from stream.engine.judgement import Judgement, judgements
+from stream.engine.errors import EngineError, ModelError, TokenizerError
+from stream.engine.judgement import Judgement, JudgementError, judgements
 from stream.engine.session import Provider, Session
 from stream.engine.tokens import BundleTokenizer
 from stream.settings import EngineSettings

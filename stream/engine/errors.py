@@ -4,12 +4,10 @@
     ├── ProviderError   the session does not run where the settings require it to
     ├── TokenizerError  the tokenizer cannot read a text
     └── ModelError      the model does not answer
-    JudgementError      one text could not be judged; returned in its place, never raised
 
-A model that does not agree with its manifest is a `stream.bundle.BundleError`.
+A model that does not agree with its manifest is a `stream.bundle.BundleError`. A text that cannot be
+judged raises nothing: a `JudgementError` stands where its judgement would.
 """
-
-from dataclasses import dataclass
 
 
 class EngineError(Exception):
@@ -26,10 +24,3 @@ class TokenizerError(EngineError):
 
 class ModelError(EngineError):
     """A run of the model failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class JudgementError:
-    """Stands where a text's judgement would: this text makes the tokenizer or the model fail."""
-
-    reason: str

@@ -49,6 +49,16 @@ class Judgement:
         return head in self.verdicts
 
 
+@dataclass(frozen=True, slots=True)
+class JudgementError:
+    """Stands where a text's judgement would: this text makes the tokenizer or the model fail."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 def probabilities(head: Head, logits: npt.NDArray[np.floating]) -> Floats:
     """Turn logits (texts × labels) into calibrated probabilities of the same shape."""
     scaled = logits.astype(np.float64) / head.temperature

@@ -10,8 +10,8 @@ from tiny_bundle import OVERFLOW, POISON, make_tiny_bundle
 from stream.bundle import BundleError, Head, write_manifest
 from stream.engine.cache import JudgementCache
 from stream.engine.engine import Engine
-from stream.engine.errors import EngineError, JudgementError, ModelError
-from stream.engine.judgement import Judgement
+from stream.engine.errors import EngineError, ModelError
+from stream.engine.judgement import Judgement, JudgementError
 from stream.engine.session import Session
 from stream.settings import EngineSettings
 
