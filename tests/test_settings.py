@@ -1,0 +1,81 @@
+"""Settings from a file and from variables, and what is said when they are wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from stream.settings import SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def _no_variables_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.upper().startswith("DOWNTICK_") and not name.upper().startswith("DOWNTICK_TEST_"):
+            monkeypatch.delenv(name)
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "downtick.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_without_a_file_the_defaults_hold() -> None:
+    settings = load_settings()
+    assert settings.kafka.brokers == "localhost:9092"
+    assert settings.bundle.name == "default"
+
+
+def test_a_variable_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(tmp_path, "kafka: {brokers: 'file:1', idempotence: false}")
+    monkeypatch.setenv("DOWNTICK_KAFKA__BROKERS", "variable:2")
+    settings = load_settings(file)
+    assert settings.kafka.brokers == "variable:2"
+    assert settings.kafka.idempotence is False
+
+
+def test_the_file_is_found_by_a_variable_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOWNTICK_CONFIG", str(written(tmp_path, "web: {port: 1234}")))
+    assert load_settings().web.port == 1234
+
+
+def test_paths_in_a_file_are_relative_to_the_file(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, "bundle: models/mine\nwatchlist: mine.yaml"))
+    assert settings.bundle == tmp_path / "models" / "mine"
+    assert settings.watchlist == tmp_path / "mine.yaml"
+
+
+def test_every_wrong_key_is_named_in_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written(tmp_path, "topics: {partitions: many}\nspikes: {windows_seconds: [60, 61]}\ncolour: red")
+    monkeypatch.setenv("DOWNTICK_WEBB__PORT", "1")
+    with pytest.raises(SettingsError) as error:
+        load_settings(file)
+    message = str(error.value)
+    for name in ("topics.partitions", "spikes.windows_seconds", "colour", "DOWNTICK_WEBB__PORT", str(file)):
+        assert name in message
+
+
+def test_a_password_is_never_shown(tmp_path: Path) -> None:
+    file = written(tmp_path, "kafka: {security_protocol: SASL_SSL, sasl_password: hunter2, brokers: 7}")
+    with pytest.raises(SettingsError) as error:
+        load_settings(file)
+    assert "hunter2" not in str(error.value)
+    settings = load_settings(
+        written(
+            tmp_path, "kafka: {security_protocol: SASL_SSL, sasl_username: app, sasl_password: hunter2}"
+        )
+    )
+    assert "hunter2" not in repr(settings)
+
+
+@pytest.mark.parametrize("text", ["a: [", "just words", "- a\n- b"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match=r"downtick\.yaml"):
+        load_settings(written(tmp_path, text))
+
+
+def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot read"):
+        load_settings(tmp_path / "absent.yaml")
