@@ -112,8 +112,8 @@ SHEER_VOLUME = Episode(
     kind="sheer volume",
     start=datetime(2026, 3, 5, 9, 0, tzinfo=CHINA),
     phases=(
-        Phase("opening", 90, 9, bad=0.09, good=0.14, news=0.25),
-        Phase("sale", 90, 10, bad=0.09, good=0.14, news=0.25),
+        Phase("opening", 90, 9, bad=0.07, good=0.14, news=0.25),
+        Phase("sale", 90, 10, bad=0.07, good=0.14, news=0.25),
         Phase("settling", 45, 4, bad=0.09, good=0.16, news=0.25),
     ),
     must_alert=False,
