@@ -1,6 +1,13 @@
 """What a user may say about surges; the one number that matters is the budget of false alarms."""
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from stream.spikes.counts import BUCKETS
+
+MINUTE_WINDOWS_SECONDS = 3600
+"""Windows up to this length are counted by the minute, longer ones by the trend's intervals."""
 
 
 class SpikeSettings(BaseModel):
@@ -25,7 +32,8 @@ class SpikeSettings(BaseModel):
     lateness_seconds: int = Field(default=900, ge=0)
     """How far an event may lag behind the newest of its source partition and still be counted as on time."""
     interval_seconds: int = Field(default=900, ge=60)
-    """Length of the intervals of the trend in `sentiment.windows`."""
+    """Length of the intervals of the trend in `sentiment.windows`. The newest 96 of them are kept, a day of
+    quarter hours; what is older is too late to be counted. Windows longer than an hour consist of them."""
     half_life_days: float = Field(default=7, gt=0)
     """Age at which a day of history counts half."""
     evidence: int = Field(default=5, ge=0, le=10)
@@ -39,3 +47,18 @@ class SpikeSettings(BaseModel):
         if any(seconds % 60 for seconds in value) or value[0] < 60 or value[-1] > 86_400:
             raise ValueError("must be whole minutes between 60 and 86400")
         return value
+
+    @model_validator(mode="after")
+    def _intervals_fit_the_windows(self) -> Self:
+        longest = self.windows_seconds[-1]
+        # History is learned when the longest window has passed, from intervals that must still be there.
+        if 2 * longest > BUCKETS * self.interval_seconds:
+            raise ValueError(
+                f"interval_seconds must be at least {2 * longest // BUCKETS} for a window of {longest}"
+            )
+        for seconds in self.windows_seconds:
+            if seconds > MINUTE_WINDOWS_SECONDS and seconds % self.interval_seconds:
+                raise ValueError(
+                    f"interval_seconds must divide the window of {seconds}, which consists of intervals"
+                )
+        return self

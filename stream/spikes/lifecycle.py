@@ -1,0 +1,234 @@
+"""The life of an alert: pending when a test is near its level, firing when it crosses, resolved when it is quiet.
+
+    none ──near──▶ pending ──over──▶ firing ──quiet for long enough──▶ resolved ──over, soon──▶ firing (same alert)
+                      └──────────────quiet for long enough──────────────▶ resolved
+
+It speaks seldom: when the state changes, when the severity rises, when the peak has grown by half.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from stream.records import AlertState, Severity
+
+_GROWTH = 1.5
+_SEVERITIES = tuple(Severity)
+# How far beyond the level (as a share of the budget) and beyond expectation a surge is orange, and red.
+_ORANGE = (1e-3, 3.0)
+_RED = (1e-6, 6.0)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A window whose test is near its level or beyond it."""
+
+    window: int
+    """Index of the window's length."""
+    start: int
+    """Unix time at which the window begins."""
+    negative: int
+    total: int
+    expected: float
+    expected_share: float
+    probability: float
+    excess: float
+    """False alarms that a test at this count would give, as a share of what the budget allows: 1 is the level."""
+    ratio: float
+    """Negatives to what was expected, near-duplicates weighing less in both."""
+
+    @property
+    def over(self) -> bool:
+        """Whether it is a surge, not only near one."""
+        return self.excess <= 1
+
+    @property
+    def severity(self) -> Severity:
+        """How far beyond its history the subject is."""
+        for severity, (excess, ratio) in ((Severity.RED, _RED), (Severity.ORANGE, _ORANGE)):
+            if self.excess <= excess and self.ratio >= ratio:
+                return severity
+        return Severity.YELLOW
+
+    @property
+    def rank(self) -> tuple[float, int]:
+        """The smaller, the clearer the surge."""
+        return self.excess, -self.negative
+
+
+@dataclass
+class Life:
+    """An alert as it is remembered; times are Unix seconds."""
+
+    started: int
+    state: AlertState
+    severity: Severity
+    strongest: Finding
+    """The finding that shows the surge most clearly."""
+    hot: int
+    """When a window was last near its level."""
+    peaks: list[int]
+    """Most negatives in a window of each length."""
+    told_peaks: list[int]
+    revision: int = 0
+    fired: int | None = None
+    resolved: int | None = None
+
+
+class Lifecycle:
+    """Turns findings into the revisions of one alert after another."""
+
+    def __init__(
+        self, subject: str, windows: int, *, resolve_after_seconds: int, refractory_seconds: int
+    ) -> None:
+        self._subject = subject
+        self._windows = windows
+        self._resolve_after = resolve_after_seconds
+        self._refractory = refractory_seconds
+        self.life: Life | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether there is an alert that is not over."""
+        return self.life is not None and self.life.state is not AlertState.RESOLVED
+
+    @property
+    def firing(self) -> bool:
+        """Whether there is an alert that fires."""
+        return self.life is not None and self.life.state is AlertState.FIRING
+
+    @property
+    def id(self) -> str:
+        """The alert's id: the same surge of the same subject has the same one, whoever finds it."""
+        started = self.life.started if self.life else 0
+        return hashlib.sha256(f"{self._subject}|{started}".encode()).hexdigest()[:16]
+
+    def covers(self, start: int, end: int) -> bool:
+        """Whether that span touches the latest alert."""
+        life = self.life
+        return (
+            life is not None
+            and life.fired is not None
+            and life.started < end
+            and (life.resolved is None or start < life.resolved)
+        )
+
+    def see(self, findings: list[Finding], now: int) -> bool:
+        """Take what the windows show at a negative event; true when a revision is to be told."""
+        if not findings:
+            return False
+        finding = min(findings, key=lambda each: each.rank)
+        life = self.life
+        if life is None or life.state is AlertState.RESOLVED:
+            if life is not None and self._may_reopen(life, finding, now):
+                life.resolved = None
+                life.state = AlertState.PENDING
+                life.strongest = finding
+            else:
+                life = self.life = Life(
+                    started=finding.start,
+                    state=AlertState.PENDING,
+                    severity=Severity.YELLOW,
+                    strongest=finding,
+                    hot=now,
+                    peaks=[0] * self._windows,
+                    told_peaks=[0] * self._windows,
+                )
+            changed = not finding.over
+        else:
+            changed = False
+        life.hot = now
+        life.strongest = min(life.strongest, finding, key=lambda each: each.rank)
+        for each in findings:
+            life.peaks[each.window] = max(life.peaks[each.window], each.negative)
+        if finding.over:
+            changed = self._fire(life, finding, now) or changed
+        if changed:
+            self._tell(life)
+        return changed
+
+    def _may_reopen(self, life: Life, finding: Finding, now: int) -> bool:
+        return (
+            finding.over
+            and life.fired is not None
+            and life.resolved is not None
+            and now - life.resolved <= self._refractory
+        )
+
+    def _fire(self, life: Life, finding: Finding, now: int) -> bool:
+        changed = life.state is not AlertState.FIRING
+        if changed:
+            life.state = AlertState.FIRING
+            life.fired = now if life.fired is None else life.fired
+        if _SEVERITIES.index(finding.severity) > _SEVERITIES.index(life.severity):
+            life.severity = finding.severity
+            changed = True
+        window = life.strongest.window
+        return changed or life.peaks[window] >= _GROWTH * max(1, life.told_peaks[window])
+
+    def stay(self, now: int) -> None:
+        """Some window is still near its level."""
+        if self.life is not None:
+            self.life.hot = now
+
+    def pass_time(self, now: int) -> bool:
+        """Resolve what has been quiet for long enough; true when a revision is to be told."""
+        life = self.life
+        if life is None or not self.active or now - life.hot < self._resolve_after:
+            return False
+        life.state = AlertState.RESOLVED
+        # When it was due, not when a late look found it: after a gap of days a surge is a new one.
+        life.resolved = life.hot + self._resolve_after
+        self._tell(life)
+        return True
+
+    def _tell(self, life: Life) -> None:
+        life.revision += 1
+        life.told_peaks = list(life.peaks)
+
+    def dump(self) -> list[Any]:
+        """The alert as JSON values."""
+        life = self.life
+        if life is None:
+            return []
+        finding = life.strongest
+        return [
+            life.started,
+            life.state,
+            life.severity,
+            life.hot,
+            life.peaks,
+            life.told_peaks,
+            life.revision,
+            life.fired,
+            life.resolved,
+            [
+                finding.window,
+                finding.start,
+                finding.negative,
+                finding.total,
+                finding.expected,
+                finding.expected_share,
+                finding.probability,
+                finding.excess,
+                finding.ratio,
+            ],
+        ]
+
+    def load(self, parts: list[Any]) -> None:
+        """Read what `dump` made."""
+        if not parts:
+            return
+        started, state, severity, hot, peaks, told_peaks, revision, fired, resolved, finding = parts
+        self.life = Life(
+            started=started,
+            state=AlertState(state),
+            severity=Severity(severity),
+            strongest=Finding(*finding),
+            hot=hot,
+            peaks=peaks,
+            told_peaks=told_peaks,
+            revision=revision,
+            fired=fired,
+            resolved=resolved,
+        )

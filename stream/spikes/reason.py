@@ -1,0 +1,33 @@
+"""Why an alert fires, in a sentence."""
+
+from stream.spikes.lifecycle import Finding
+
+_TOPICS = 2
+
+
+def duration(seconds: int) -> str:
+    """A length of time as people say it: 10 min, 1 h, 1.5 h."""
+    if seconds < 3600:
+        return f"{seconds / 60:g} min"
+    return f"{seconds / 3600:.3g} h"
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.2g}" if value < 1 else f"{value:.1f}"
+
+
+def reason(finding: Finding, window_seconds: int, topics: dict[str, int]) -> str:
+    """Counts, expectation, ratio, window, share and topics of what was found; `topics` most frequent first."""
+    ratio = finding.negative / max(finding.expected, 0.01)
+    sentence = (
+        f"{finding.negative} negatives in {duration(window_seconds)}"
+        f" where {_number(finding.expected)} were expected ({_number(ratio)} ×)"
+    )
+    if finding.total > finding.negative or finding.expected_share < 0.99:
+        share = finding.negative / finding.total
+        sentence += (
+            f"; {share:.0%} of {finding.total} items negative, usually {finding.expected_share:.0%}"
+        ).replace("%", " %")
+    if topics:
+        sentence += f"; mostly {', '.join(list(topics)[:_TOPICS])}"
+    return sentence

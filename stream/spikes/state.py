@@ -1,0 +1,81 @@
+"""How numbers are packed into a subject's state, which is JSON of at most 4 KB.
+
+Integers become the differences between neighbours, each in as few bytes as it needs: counts of neighbouring
+intervals and offsets of sibling partitions are close to each other. Bytes become base 85, whose letters JSON
+need not escape.
+
+Errors:
+    StateError   a state that cannot be read
+"""
+
+import base64
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+
+class StateError(Exception):
+    """A state that cannot be read: of another version of Downtick, or damaged."""
+
+
+def pack_bytes(value: bytes) -> str:
+    """`value` as text that fits into JSON."""
+    return base64.b85encode(value).decode()
+
+
+def unpack_bytes(text: str) -> bytes:
+    """The inverse of `pack_bytes`."""
+    try:
+        return base64.b85decode(text)
+    except ValueError as error:
+        raise StateError(f"a packed part of the state is damaged: {error}") from error
+
+
+def pack_integers(values: Sequence[int]) -> str:
+    """Whole numbers below 2^61 as text, short where neighbours are alike."""
+    if not values:
+        return ""
+    numbers = np.array([0, *values], dtype=np.int64)
+    differences = numbers[1:] - numbers[:-1]
+    # The sign moves to the lowest bit, so that small negative numbers are short too.
+    rest: npt.NDArray[np.int64] = (differences << 1) ^ (differences >> 63)
+    sevens = [rest & 127]
+    more = [(rest >> 7) != 0]
+    while more[-1].any():
+        rest = rest >> 7
+        sevens.append(rest & 127)
+        more.append((rest >> 7) != 0)
+    written = np.stack([np.ones(len(values), dtype=bool), *more[:-1]], axis=1)
+    table = np.stack(sevens, axis=1) | (np.stack(more, axis=1) << 7)
+    return pack_bytes(table[written].astype(np.uint8).tobytes())
+
+
+def unpack_integers(text: str) -> list[int]:
+    """The inverse of `pack_integers`."""
+    content = np.frombuffer(unpack_bytes(text), dtype=np.uint8).astype(np.int64)
+    if not len(content):
+        return []
+    ends = content < 128
+    if not ends[-1]:
+        raise StateError("a packed part of the state is cut short")
+    starts = np.flatnonzero(np.concatenate(([True], ends[:-1])))
+    places = np.arange(len(content)) - np.repeat(starts, np.diff(starts, append=len(content)))
+    zigzag = np.add.reduceat((content & 127) << (7 * places), starts)
+    numbers: list[int] = np.cumsum((zigzag >> 1) ^ -(zigzag & 1)).tolist()
+    return numbers
+
+
+def pack_floats(values: Floats) -> str:
+    """Single-precision numbers as text, exactly."""
+    return pack_bytes(values.astype("<f4").tobytes())
+
+
+def unpack_floats(text: str, count: int) -> Floats:
+    """The inverse of `pack_floats`; `count` is how many there must be."""
+    content = unpack_bytes(text)
+    if len(content) != 4 * count:
+        raise StateError(f"the state holds {len(content)} bytes where {4 * count} were expected")
+    return np.frombuffer(content, dtype="<f4").astype(np.float32)

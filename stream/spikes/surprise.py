@@ -1,0 +1,59 @@
+"""How surprising a window's counts are: by volume, which carries the budget, and by share, the gate beside it."""
+
+import math
+
+from scipy import special
+
+DAY = 86_400
+_SHARE_LEVEL = 0.02
+
+
+def volume_tail(count: float, mean: float, variance: float) -> float:
+    """P(at least `count` | negative binomial with that mean and variance).
+
+    The count may be a fraction (a sum of novelty weights): the tail is continued by the incomplete beta function.
+    """
+    if count <= 0:
+        return 1.0
+    excess = variance - mean
+    if excess < 1e-6 * mean:
+        return float(special.gammainc(count, mean))
+    size = mean**2 / excess
+    return float(special.betainc(count, size, mean / (mean + size)))
+
+
+def alarms_per_day(count: float, mean: float, variance: float, window_seconds: float) -> tuple[float, float]:
+    """How often a day such a count would be met by chance while the window slides, and its tail probability.
+
+    A window that slides with the events is looked at again and again. Counting the clumps of a Poisson scan
+    (Aldous 1989, "Probability Approximations via the Poisson Clumping Heuristic") gives tail × (k − μ)² / k of
+    them in each window's length; a variance that is not the mean divides that factor, as for a Gaussian process.
+    """
+    tail = volume_tail(count, mean, variance)
+    looks = max(1.0, (count - mean) ** 2 / count * (mean / variance))
+    return tail * looks * DAY / window_seconds, tail
+
+
+def share_rises(negative: int, total: int, *, history_negative: float, history_total: float) -> bool:
+    """Whether the share of negatives is above usual: its Beta-binomial tail is below 2 %.
+
+    The gate stands beside a volume test at a level of some 1e-5, so it needs no such level itself: 2 % keeps out
+    bursts in which all grows alike, and a doubling of 15 negatives of 60 events still passes it.
+
+    The Beta-binomial is matched by a binomial of as many trials as have its variance.
+    """
+    alpha, beta = history_negative + 0.5, history_total - history_negative + 1.5
+    usual = alpha / (alpha + beta)
+    trials = total / (1 + (total - 1) / (alpha + beta + 1))
+    successes = negative * trials / total
+    tail = special.betainc(successes, trials - successes + 1, usual)
+    return bool(tail < _SHARE_LEVEL)
+
+
+def others_are_usual(others: int, *, usual_others: float, ratio: float) -> bool:
+    """Whether the events that are not negative stayed nearer to usual than to growing as the negatives did.
+
+    Where nearly everything is always negative the share cannot rise, but sheer volume would still lift the others.
+    The bound is where both Poisson rates, usual and `ratio` times that, are equally likely.
+    """
+    return others <= usual_others * (ratio - 1) / math.log(ratio)
