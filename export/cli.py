@@ -1,0 +1,105 @@
+"""`downtick export`: turn a checkpoint into a bundle that the stream can run."""
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from stream.bundle import Precision
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="Folder of the bundle; one that is there is replaced.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default="int8",
+    show_default=True,
+    help="int8 for CPUs, fp16 for NVIDIA GPUs, fp32 to compare with.",
+)
+@click.option(
+    "--evaluation",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Rows to compare on, as `downtick train` writes them; default: its test.jsonl.",
+)
+@click.option(
+    "--evaluation-rows",
+    type=click.IntRange(min=1),
+    default=2000,
+    show_default=True,
+    help="How many of them.",
+)
+@click.option(
+    "--allowed-loss",
+    type=click.FloatRange(min=0),
+    default=0.01,
+    show_default=True,
+    help="Macro-F1 that a head may lose; no bundle is written that loses more.",
+)
+@click.option(
+    "--minimum-agreement",
+    type=click.FloatRange(0, 1),
+    default=0.95,
+    show_default=True,
+    help="Share of texts that must get the same label as from the checkpoint.",
+)
+@click.option(
+    "--notes",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Markdown to put into the card, under its weaknesses.",
+)
+def export(
+    *,
+    checkpoint: Path,
+    out: Path,
+    precision: Precision,
+    evaluation: Path | None,
+    evaluation_rows: int,
+    allowed_loss: float,
+    minimum_agreement: float,
+    notes: Path | None,
+) -> None:
+    """Turn a checkpoint into a model bundle.
+
+    CHECKPOINT is a folder that `downtick train` wrote, such as runs/NAME/model.
+    """
+    try:
+        from export import writing
+    except ImportError as error:
+        raise click.ClickException(
+            f"exporting needs more packages ({error.name} is missing): pip install 'downtick[training]'"
+        ) from error
+    from training.model import CheckpointError
+
+    try:
+        rows = writing.read_evaluation(evaluation or writing.find_evaluation(checkpoint), evaluation_rows)
+        bundle, parity = writing.export_bundle(
+            checkpoint,
+            out,
+            precision,
+            rows,
+            allowed_loss=allowed_loss,
+            minimum_agreement=minimum_agreement,
+            notes=notes.read_text(encoding="utf-8") if notes else "",
+            report=lambda line: click.echo(line, err=True),
+        )
+    except (writing.ExportError, CheckpointError) as error:
+        raise click.ClickException(str(error)) from error
+    for name, head in parity.heads.items():
+        f1 = (
+            f", macro-F1 {head.macro_f1_before:.4f} → {head.macro_f1_after:.4f}"
+            if head.macro_f1_before is not None and head.macro_f1_after is not None
+            else ""
+        )
+        click.echo(
+            f"{name}: {head.agreement:.2%} of labels agree, "
+            f"largest difference {head.largest_difference:.3f}{f1}"
+        )
+    size = sum(file.stat().st_size for file in out.iterdir()) / 1e6
+    click.echo(f"bundle {bundle.hash}: {out} ({size:.1f} MB)")

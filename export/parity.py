@@ -1,0 +1,86 @@
+"""What conversion cost: the exported model beside the checkpoint, on the same real texts."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from stream.bundle import Head
+from training.prediction import Logits
+from training.rows import Row
+from training.scores import sigmoid
+from training.summary import head_scores
+
+
+class HeadParity(BaseModel):
+    """One head before and after."""
+
+    largest_difference: float
+    """Of any logit."""
+    mean_difference: float
+    """Of all logits, absolute."""
+    agreement: float
+    """Share of texts with the same label; of a multi-label head, share of equal decisions."""
+    macro_f1_before: float | None = None
+    macro_f1_after: float | None = None
+    labelled_rows: int = 0
+
+    @property
+    def loss(self) -> float:
+        """Macro-F1 lost; 0 where it cannot be measured."""
+        if self.macro_f1_before is None or self.macro_f1_after is None:
+            return 0.0
+        return self.macro_f1_before - self.macro_f1_after
+
+
+class Parity(BaseModel):
+    """All heads before and after."""
+
+    rows: int
+    heads: dict[str, HeadParity] = Field(default_factory=dict)
+
+    def refusals(self, allowed_loss: float, minimum_agreement: float) -> list[str]:
+        """Why this conversion may not be shipped; empty if it may."""
+        reasons = []
+        for name, head in self.heads.items():
+            if not np.isfinite(head.largest_difference):
+                reasons.append(f"{name}: its logits are not all finite numbers")
+            if head.loss > allowed_loss:
+                reasons.append(
+                    f"{name}: macro-F1 falls from {head.macro_f1_before:.4f} to "
+                    f"{head.macro_f1_after:.4f}, by more than the allowed {allowed_loss:g}"
+                )
+            if head.agreement < minimum_agreement:
+                reasons.append(
+                    f"{name}: only {head.agreement:.2%} of the labels agree, "
+                    f"wanted are {minimum_agreement:.2%}"
+                )
+        return reasons
+
+
+def compare(heads: Sequence[Head], before: Logits, after: Logits, rows: Sequence[Row]) -> Parity:
+    """Compare logits (texts × labels) of the same `rows`."""
+    parity = Parity(rows=len(rows))
+    for head in heads:
+        old = before[head.name].astype(np.float64)
+        new = after[head.name].astype(np.float64)
+        difference = np.abs(old - new)
+        if head.kind == "single":
+            agreement = (old.argmax(axis=1) == new.argmax(axis=1)).mean()
+        else:
+            thresholds = np.array(head.thresholds)
+            agreement = (
+                (sigmoid(old / head.temperature) >= thresholds)
+                == (sigmoid(new / head.temperature) >= thresholds)
+            ).mean()
+        scored_before = head_scores(head, old, rows)
+        scored_after = head_scores(head, new, rows)
+        parity.heads[head.name] = HeadParity(
+            largest_difference=float(difference.max()),
+            mean_difference=float(difference.mean()),
+            agreement=float(agreement),
+            macro_f1_before=scored_before.get("macro_f1"),
+            macro_f1_after=scored_after.get("macro_f1"),
+            labelled_rows=scored_after.get("rows", 0),
+        )
+    return parity

@@ -1,0 +1,132 @@
+"""Convert, compare, and only then put a bundle in place.
+
+Errors:
+    ExportError     the bundle was not written; the message says why, and what would do
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from export.card import write_card
+from export.conversion import convert, run_session, session
+from export.parity import Parity, compare
+from stream.bundle import (
+    CARD,
+    FORMAT,
+    MODEL,
+    TOKENIZER,
+    Bundle,
+    Manifest,
+    Precision,
+    load_bundle,
+    write_manifest,
+)
+from training.model import load_checkpoint, tokenize
+from training.prediction import predict
+from training.rows import Row, read_rows
+from training.run import TEST_ROWS
+
+BATCH_SIZE = 64
+
+
+class ExportError(Exception):
+    """No bundle was written, and one that was there before is untouched."""
+
+
+def find_evaluation(checkpoint: Path) -> Path:
+    """The test rows of the run that the checkpoint belongs to."""
+    for folder in list(checkpoint.resolve().parents)[:2]:
+        if (folder / TEST_ROWS).is_file():
+            return folder / TEST_ROWS
+    raise ExportError(
+        f"no {TEST_ROWS} beside {checkpoint}; name a file of rows to judge by with --evaluation"
+    )
+
+
+def read_evaluation(path: Path, limit: int | None) -> list[Row]:
+    """Rows to judge by, at most `limit`, chosen by text hash so that every run has the same."""
+    try:
+        rows = list(read_rows(path))
+    except (OSError, ValueError) as error:
+        raise ExportError(f"cannot evaluate: {error}") from error
+    if not rows:
+        raise ExportError(f"cannot evaluate: {path} holds no row")
+    rows.sort(key=lambda row: sha256(row.text.encode("utf-8", "surrogatepass")).digest())
+    return rows[:limit]
+
+
+def export_bundle(
+    checkpoint: Path,
+    out: Path,
+    precision: Precision,
+    rows: list[Row],
+    *,
+    allowed_loss: float,
+    minimum_agreement: float,
+    notes: str = "",
+    report: Callable[[str], None] = lambda _: None,
+) -> tuple[Bundle, Parity]:
+    """Write the bundle to `out`, unless it lost more than allowed; raise `ExportError` then.
+
+    In this order: convert, compare with the checkpoint on `rows`, write everything into a new
+    folder beside `out`, verify it as a worker would, move it into place.
+    """
+    model, tokenizer, description = load_checkpoint(checkpoint)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        staging.chmod(0o755)
+        report(f"converting to {precision}")
+        convert(model, description.maximum_tokens, precision, staging / MODEL)
+        report(f"comparing on {len(rows):,} texts")
+        token_ids = tokenize(tokenizer, [row.text for row in rows], description.maximum_tokens)
+        before = predict(model, token_ids, description.padding_id, BATCH_SIZE)
+        exported = session(staging / MODEL)
+        after = run_session(exported, token_ids, description.padding_id, BATCH_SIZE)
+        parity = compare(description.heads, before, after, rows)
+        refusals = parity.refusals(allowed_loss, minimum_agreement)
+        if refusals:
+            raise ExportError(
+                f"no bundle written, {precision} loses too much:\n"
+                + "\n".join(f"  {reason}" for reason in refusals)
+                + "\nexport with another --precision, or allow more with --allowed-loss and "
+                "--minimum-agreement"
+            )
+        manifest = Manifest(
+            format=FORMAT,
+            name=description.name,
+            created=datetime.now(UTC).replace(microsecond=0),
+            precision=precision,
+            maximum_tokens=description.maximum_tokens,
+            padding_id=description.padding_id,
+            encoder=description.encoder,
+            languages=description.languages,
+            heads=description.heads,
+            data=description.data,
+            metrics={"checkpoint": description.metrics, "export": parity.model_dump()},
+            files={},
+        )
+        tokenizer.save(str(staging / TOKENIZER))
+        (staging / CARD).write_text(write_card(manifest, parity, notes), encoding="utf-8")
+        write_manifest(staging, manifest)
+        bundle = _put_in_place(staging, out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return bundle, parity
+
+
+def _put_in_place(staging: Path, out: Path) -> Bundle:
+    if out.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        try:
+            out.rename(old / "old")
+            staging.rename(out)
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+    else:
+        staging.rename(out)
+    return load_bundle(out)

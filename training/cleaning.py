@@ -1,0 +1,122 @@
+"""Cleaning by rule: what is dropped, what loses its label, and a report that says so.
+
+A text is identified by its letters and digits alone, so that a repost with another link, another
+punctuation or another case is the same text.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from pydantic import BaseModel
+
+from training.adapters import Reading
+from training.rows import Row, Target
+
+
+class SetReport(BaseModel):
+    """What happened to one set."""
+
+    read: int
+    empty: int = 0
+    same_text: int = 0
+    """Rows merged with another of the same text: several entities or events of one text, and
+    repeats."""
+    disagreeing: int = 0
+    """Texts whose own rows or entities give a single head different labels: it gets none."""
+    duplicates: int = 0
+    """Texts that differ from another one only in links, case or punctuation."""
+    conflicts: int = 0
+    """Texts whose copies have different labels; the majority's label is kept, without one none."""
+    unlabelled: int = 0
+    """Texts that say nothing of any head, and were dropped."""
+    odd_labels: dict[str, dict[str, int]] = {}
+    leaks: int = 0
+    """Training texts that stand in a published test file too, here or in another set; dropped."""
+    kept: int = 0
+
+
+@dataclass(slots=True)
+class Cleaned:
+    """Rows that may be split, and what was done to get them."""
+
+    rows: list[Row] = field(default_factory=list)
+    report: dict[str, SetReport] = field(default_factory=dict)
+
+
+def text_key(text: str) -> str:
+    """Identity of a text: 12 hex digits of the SHA-256 of its letters and digits, case-folded.
+
+    A text of symbols alone (an emoji) is identified by itself.
+    """
+    bare = "".join(character for character in text.casefold() if character.isalnum()) or text
+    return hashlib.sha256(bare.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def clean(readings: dict[str, Reading]) -> Cleaned:
+    """Merge duplicates within each set, settle conflicts by majority, remove leaks."""
+    cleaned = Cleaned()
+    for name, reading in readings.items():
+        report = SetReport(
+            read=reading.read,
+            empty=reading.empty,
+            same_text=reading.read - reading.empty - len(reading.rows),
+            disagreeing=reading.disagreeing,
+            odd_labels={head: dict(odd.most_common()) for head, odd in reading.odd.items() if odd},
+        )
+        cleaned.report[name] = report
+        groups: dict[tuple[str, str | None], list[Row]] = defaultdict(list)
+        for row in reading.rows:
+            groups[text_key(row.text), row.split].append(row)
+        for copies in groups.values():
+            report.duplicates += len(copies) - 1
+            row, in_conflict = _merge(copies)
+            report.conflicts += in_conflict
+            if row.targets:
+                cleaned.rows.append(row)
+            else:
+                report.unlabelled += 1
+    _remove_leaks(cleaned)
+    for row in cleaned.rows:
+        cleaned.report[row.source].kept += 1
+    return cleaned
+
+
+def _merge(copies: list[Row]) -> tuple[Row, bool]:
+    """One row for all copies of a text, and whether they disagreed."""
+    if len(copies) == 1:
+        return copies[0], False
+    targets: dict[str, Target] = {}
+    in_conflict = False
+    for head in sorted({head for row in copies for head in row.targets}):
+        votes = Counter(row.targets[head] for row in copies if head in row.targets)
+        ranked = votes.most_common(2)
+        in_conflict |= len(ranked) > 1
+        if len(ranked) == 1 or ranked[0][1] > ranked[1][1]:
+            targets[head] = ranked[0][0]
+    return replace(copies[0], targets=targets), in_conflict
+
+
+def _remove_leaks(cleaned: Cleaned) -> None:
+    fixed = {text_key(row.text) for row in cleaned.rows if row.split is not None}
+    kept = []
+    for row in cleaned.rows:
+        if row.split is None and text_key(row.text) in fixed:
+            cleaned.report[row.source].leaks += 1
+        else:
+            kept.append(row)
+    cleaned.rows = kept
+
+
+def cross_set_conflicts(rows: Iterable[Row]) -> dict[str, int]:
+    """Per head: texts to which two sets give labels that exclude each other."""
+    seen: dict[tuple[str, str], list[Target]] = defaultdict(list)
+    for row in rows:
+        for head, target in row.targets.items():
+            seen[head, text_key(row.text)].append(target)
+    conflicts: Counter[str] = Counter()
+    for (head, _), targets in seen.items():
+        shared = frozenset.intersection(*(target.possible for target in targets))
+        conflicts[head] += len({target.allowed & shared for target in targets}) > 1
+    return {head: count for head, count in conflicts.items() if count}

@@ -1,0 +1,94 @@
+"""`downtick train`: one flag for every option of the configuration."""
+
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from pydantic.fields import FieldInfo
+
+from training.configuration import ConfigurationError, Options, read_configuration
+
+
+class YamlParameter(click.ParamType):
+    """A value given as YAML, for options that are lists of mappings."""
+
+    name = "yaml"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            self.fail(f"not YAML: {error}", param, ctx)
+
+
+def _parameter_type(field: FieldInfo) -> click.ParamType | type:
+    annotation = field.annotation
+    if typing.get_origin(annotation) in {typing.Union, types.UnionType}:
+        annotation = next(part for part in typing.get_args(annotation) if part is not types.NoneType)
+    if typing.get_origin(annotation) is typing.Literal:
+        return click.Choice(typing.get_args(annotation))
+    if annotation is Path:
+        return click.Path(path_type=Path)
+    if annotation in {int, float, str, bool}:
+        assert isinstance(annotation, type)
+        return annotation
+    return YamlParameter()
+
+
+def option_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the command a flag per field of `Options`; one that is not given stays None."""
+    for name, field in reversed(Options.model_fields.items()):
+        kind = _parameter_type(field)
+        flag = f"--{name.replace('_', '-')}"
+        shown = flag if kind is not bool else f"{flag}/--no-{flag[2:]}"
+        command = click.option(
+            shown,
+            name,
+            type=None if kind is bool else kind,
+            default=None,
+            help=field.description,
+        )(command)
+    return command
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="YAML file of options; flags go before it.",
+)
+@click.option("--resume", is_flag=True, help="Go on where an interrupted run stopped.")
+@option_flags
+def train(config: Path | None, resume: bool, **flags: Any) -> None:
+    """Fine-tune a classifier.
+
+    Writes OUTPUT/model (the checkpoint for `downtick export`), report.json, report.html,
+    cleaning.json, the test rows, and logs for TensorBoard.
+    """
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        options = read_configuration(config, given)
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from error
+    try:
+        from training import run
+    except ImportError as error:
+        raise click.ClickException(
+            f"training needs more packages ({error.name} is missing): pip install 'downtick[training]'"
+        ) from error
+    from training.adapters import DataError
+    from training.model import CheckpointError
+    from training.splits import SplitError
+
+    try:
+        finished = run.train(options, resume=resume)
+    except (ConfigurationError, DataError, CheckpointError, SplitError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"checkpoint: {finished}")
+    click.echo(f"report:     {options.output / 'report.html'}")

@@ -1,0 +1,223 @@
+"""What a training run is asked to do: one YAML file, checked as a whole before anything is read.
+
+Errors:
+    ConfigurationError  a key is unknown, missing or wrong; the message names the file and the key
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from training.taxonomy import Silence, Taxonomy, TaxonomyError, read_taxonomy
+
+DATA_ROOT_VARIABLE = "DOWNTICK_TRAINING_DATA"
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; the message says which key, why, and what would do."""
+
+
+class LabelSource(BaseModel):
+    """Where a data set keeps the labels of one head, and what its own words for them mean."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    column: str
+    """A column with one value or a list of them; `entities.sentiment` reads the field `sentiment`
+    of each object in the list `entities`."""
+    values: dict[str, str | list[str] | Silence | None] | None = None
+    """The set's value → our labels; null says nothing. None: the taxonomy's mapping of this set,
+    or, without one, the value is itself a label of the head."""
+    possible: list[str] | None = None
+    """The labels that this set tells apart. None: all of the head. A set that knows no `neutral`
+    must not teach that its texts are not neutral."""
+
+
+class DataSet(BaseModel):
+    """One published set: its files, how to read them, what may be done with it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    files: dict[Literal["train", "valid", "test"], Path]
+    """Rows under `train` are divided by text hash; those under `valid` and `test` stay there."""
+    text: str = "text"
+    labels: dict[str, LabelSource]
+    licence: str
+    language: str | None = None
+    """None: told from each text."""
+    weight: float = Field(default=1.0, gt=0)
+    """Factor on the loss of each row."""
+    maximum_rows: int | None = Field(default=None, ge=1)
+    """Train on no more rows than this, chosen by text hash."""
+    evaluate_only: bool = False
+    """Never train on it: every row is a test row."""
+
+
+class HeadOptions(BaseModel):
+    """One classifier over the encoder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")]
+    kind: Literal["single", "multi"]
+    labels: list[str] = Field(default_factory=list)
+    taxonomy: Path | None = None
+    """A file with the labels, their cues and the mapping of each set's labels."""
+    weight: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _has_labels(self) -> Self:
+        if bool(self.labels) == (self.taxonomy is not None):
+            raise ValueError("name either `labels` or a `taxonomy`, and not both")
+        if self.labels and (len(self.labels) < 2 or len(set(self.labels)) < len(self.labels)):
+            raise ValueError("a head needs at least two labels, each once")
+        if self.name in {"input_ids", "attention_mask"}:
+            raise ValueError("this name belongs to the encoder's inputs")
+        return self
+
+
+class Options(BaseModel):
+    """Every option of a run. Each is also a flag of `downtick train`."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    name: str = Field(default="model", description="What the model is called in its bundle.")
+    encoder: str = Field(description="Hugging Face hub name or local folder of the encoder.")
+    output: Path = Field(default=Path("runs/model"), description="Folder of the run.")
+    data_root: Path = Field(
+        default_factory=lambda: Path(os.environ.get(DATA_ROOT_VARIABLE, ".")),
+        description=f"Folder of the data sets' files; by default ${DATA_ROOT_VARIABLE} or here.",
+    )
+    heads: list[HeadOptions] = Field(min_length=1, description="The heads, as YAML.")
+    data: list[DataSet] = Field(min_length=1, description="The data sets, as YAML.")
+    splits: Path | None = Field(
+        default=None,
+        description="File that freezes which texts are for validation and test; made if absent.",
+    )
+    valid_share: float = Field(default=0.05, gt=0, lt=0.5, description="Share for validation.")
+    test_share: float = Field(default=0.1, gt=0, lt=0.5, description="Share for the test.")
+
+    maximum_tokens: int = Field(default=96, ge=8, le=8192, description="Longer text is cut.")
+    epochs: float = Field(default=3.0, gt=0, description="Passes over the training rows.")
+    batch_size: int = Field(default=32, ge=1, description="Texts per step and device.")
+    gradient_accumulation: int = Field(default=1, ge=1, description="Steps per update.")
+    learning_rate: float = Field(default=5e-5, gt=0, description="Of the encoder.")
+    head_learning_rate: float = Field(default=1e-3, gt=0, description="Of the heads.")
+    warmup: float = Field(default=0.06, ge=0, lt=1, description="Share of steps to warm up in.")
+    weight_decay: float = Field(default=0.01, ge=0, description="AdamW's.")
+    gradient_norm: float = Field(default=1.0, gt=0, description="Longer gradients are cut.")
+    dropout: float = Field(default=0.1, ge=0, lt=1, description="Before the heads.")
+    freeze_embeddings: bool = Field(
+        default=False, description="Leave the embeddings as they are: less memory, faster steps."
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto",
+        description="auto: bf16 where GPU or CPU computes it natively, fp16 on other GPUs.",
+    )
+    device: Literal["auto", "cpu"] = Field(default="auto", description="auto: a GPU if there is.")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads; default PyTorch's.")
+    evaluate_every: int = Field(default=500, ge=1, description="Updates between evaluations.")
+    patience: int = Field(
+        default=4, ge=1, description="Evaluations without a better macro-F1 before it stops."
+    )
+    seed: int = Field(default=17, ge=0, description="Of everything that is drawn.")
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Self:
+        heads = [head.name for head in self.heads]
+        if len(set(heads)) < len(heads):
+            raise ValueError("heads: two heads have the same name")
+        names = [data.name for data in self.data]
+        if len(set(names)) < len(names):
+            raise ValueError("data: two sets have the same name")
+        for data in self.data:
+            unknown = sorted(set(data.labels) - set(heads))
+            if unknown:
+                raise ValueError(
+                    f"data: {data.name}.labels names the head {unknown[0]!r}, "
+                    f"there are only: {', '.join(heads)}"
+                )
+        return self
+
+
+class Head(BaseModel):
+    """A head with its labels read from wherever they were."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: Literal["single", "multi"]
+    labels: tuple[str, ...]
+    weight: float = 1.0
+    taxonomy: Taxonomy | None = None
+
+
+def resolve_heads(options: Options) -> list[Head]:
+    """The heads with their labels; `ConfigurationError` if a taxonomy cannot be read."""
+    heads = []
+    for head in options.heads:
+        taxonomy = None
+        if head.taxonomy is not None:
+            try:
+                taxonomy = read_taxonomy(head.taxonomy)
+            except TaxonomyError as error:
+                raise ConfigurationError(f"heads: {head.name}.taxonomy: {error}") from error
+        labels = tuple(head.labels) if taxonomy is None else tuple(taxonomy.labels)
+        heads.append(
+            Head(
+                name=head.name,
+                kind=head.kind,
+                labels=labels,
+                weight=head.weight,
+                taxonomy=taxonomy,
+            )
+        )
+    return heads
+
+
+def read_configuration(path: Path | None, overrides: dict[str, Any]) -> Options:
+    """Read the YAML file and lay `overrides` (option → value) over it.
+
+    Paths of `splits` and taxonomies in the file are relative to the file itself.
+    Raises `ConfigurationError`, with every wrong key in one message.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        values = _read_mapping(path)
+        _anchor(values, path.parent)
+    values.update(overrides)
+    try:
+        return Options.model_validate(values)
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in item['loc']) or 'the file'}: {item['msg']}"
+            for item in error.errors(include_url=False)
+        ]
+        where = str(path) if path is not None else "the flags"
+        raise ConfigurationError(f"{where} cannot be used:\n" + "\n".join(lines)) from error
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"{path} must be a mapping of options to values")
+    return values
+
+
+def _anchor(values: dict[str, Any], folder: Path) -> None:
+    """Make the paths of files that lie beside the configuration independent of where it is run."""
+    if isinstance(values.get("splits"), str):
+        values["splits"] = folder / values["splits"]
+    heads = values.get("heads")
+    for head in heads if isinstance(heads, list) else []:
+        if isinstance(head, dict) and isinstance(head.get("taxonomy"), str):
+            head["taxonomy"] = folder / head["taxonomy"]

@@ -1,0 +1,86 @@
+"""From the configured sets to rows ready for training: read, clean, split, cap, add cues."""
+
+import random
+from collections import defaultdict
+from dataclasses import dataclass, replace
+
+from training.adapters import read_set
+from training.cleaning import SetReport, clean, cross_set_conflicts, text_key
+from training.configuration import Head, Options
+from training.rows import Row, Split, Target
+from training.splits import Frozen, split_rows
+
+
+@dataclass(slots=True)
+class Corpus:
+    """All rows by split, and how they came to be."""
+
+    rows: dict[Split, list[Row]]
+    cleaning: dict[str, SetReport]
+    cross_set_conflicts: dict[str, int]
+    cued: dict[str, int]
+    """Per label: training rows that have it from a cue."""
+
+
+def build_corpus(options: Options, heads: list[Head]) -> Corpus:
+    """Read and prepare every configured set. Freezes the splits in `options.splits` if new."""
+    readings = {data.name: read_set(data, heads, options.data_root) for data in options.data}
+    cleaned = clean(readings)
+    path = options.splits
+    frozen = Frozen.read(path) if path is not None and path.exists() else Frozen()
+    rows = split_rows(cleaned.rows, options.valid_share, options.test_share, frozen)
+    if path is not None:
+        frozen.write(path)
+    conflicts = cross_set_conflicts(rows)
+    train = _cap([row for row in rows if row.split == "train"], options)
+    train, cued = add_cues(train, heads)
+    random.Random(options.seed).shuffle(train)
+    return Corpus(
+        rows={
+            "train": train,
+            "valid": [row for row in rows if row.split == "valid"],
+            "test": [row for row in rows if row.split == "test"],
+        },
+        cleaning=cleaned.report,
+        cross_set_conflicts=conflicts,
+        cued=cued,
+    )
+
+
+def _cap(rows: list[Row], options: Options) -> list[Row]:
+    limits = {data.name: data.maximum_rows for data in options.data}
+    by_set: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_set[row.source].append(row)
+    # Not the order of the splits' ranking: its first texts are the ones that were held out.
+    return [
+        row
+        for name, members in by_set.items()
+        for row in sorted(members, key=lambda row: text_key(row.text)[::-1])[: limits[name]]
+    ]
+
+
+def add_cues(rows: list[Row], heads: list[Head]) -> tuple[list[Row], dict[str, int]]:
+    """Give a row the labels whose cues its text matches, where its own set says nothing of them.
+
+    Public sets in English name no credit risk and no fraud; words like "Chapter 11" do. Only for
+    training: what the model is judged by are published labels alone.
+    """
+    counts: dict[str, int] = defaultdict(int)
+    for head in heads:
+        if head.taxonomy is None or head.kind == "single":
+            continue
+        patterns = head.taxonomy.patterns()
+        for index, row in enumerate(rows):
+            target = row.targets.get(head.name, Target(frozenset(), frozenset()))
+            found = frozenset(
+                label
+                for label, pattern in patterns.items()
+                if label not in target.possible and pattern.search(row.text)
+            )
+            if found:
+                for label in found:
+                    counts[label] += 1
+                richer = Target(target.allowed | found, target.possible | found)
+                rows[index] = replace(row, targets={**row.targets, head.name: richer})
+    return rows, dict(counts)

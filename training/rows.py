@@ -1,0 +1,75 @@
+"""A training row: a text, and what is known of its labels.
+
+What is known is a pair of label sets per head, `allowed` within `possible`:
+
+    single  the label is one of `allowed`; the alternatives that the set tells apart are `possible`
+    multi   the labels in `allowed` are present, the others in `possible` are absent,
+            and of all others nothing is known
+
+So "not negative" is {neutral, positive} within all three, and a bullish message of a set that
+knows no neutral is {positive} within {negative, positive}.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+Split = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is known of one head's labels."""
+
+    allowed: frozenset[str]
+    possible: frozenset[str]
+
+    @property
+    def informative(self) -> bool:
+        """Whether the target says anything (of a single head; a multi head's `possible` does)."""
+        return bool(self.possible) and self.allowed != self.possible
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A text with its origin and targets by head; heads without a label are left out."""
+
+    text: str
+    source: str
+    """The data set."""
+    language: str
+    targets: dict[str, Target] = field(default_factory=dict)
+    split: Split | None = None
+    weight: float = 1.0
+
+    def with_split(self, split: Split) -> "Row":
+        return replace(self, split=split)
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows as JSON lines, for `read_rows`."""
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            record = asdict(row)
+            record["targets"] = {
+                head: {"allowed": sorted(target.allowed), "possible": sorted(target.possible)}
+                for head, target in row.targets.items()
+            }
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Read what `write_rows` wrote; `ValueError` names the line that is something else."""
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                record = json.loads(line)
+                targets = {
+                    head: Target(frozenset(known["allowed"]), frozenset(known["possible"]))
+                    for head, known in record.pop("targets").items()
+                }
+                yield Row(targets=targets, **record)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"{path}, line {number} is not a row: {error}") from error

@@ -1,0 +1,182 @@
+"""A run from configuration to calibrated checkpoint and report."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import set_seed
+
+from stream.bundle import Head as BundleHead
+from training.calibration import calibrate
+from training.configuration import Head, Options, resolve_heads
+from training.dataset import Corpus, build_corpus
+from training.model import Description, load_tokenizer, new_classifier, save_checkpoint
+from training.prediction import Logits
+from training.report import mistakes, write_report
+from training.rows import write_rows
+from training.summary import summarise
+from training.trainer import Board, Encoded, FineTuner, last_checkpoint
+
+MODEL = "model"
+TEST_ROWS = "test.jsonl"
+CLEANING = "cleaning.json"
+
+
+def train(options: Options, *, resume: bool) -> Path:
+    """Run everything; return the folder of the finished checkpoint.
+
+    With `resume`, goes on from the last checkpoint of the same output folder, if there is one.
+    """
+    set_seed(options.seed)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    heads = resolve_heads(options)
+    checkpoint = last_checkpoint(options.output) if resume else None
+    if not resume and (options.output / "checkpoints").exists():
+        shutil.rmtree(options.output / "checkpoints")
+    corpus = build_corpus(options, heads)
+    options.output.mkdir(parents=True, exist_ok=True)
+    _write_preparation(options, corpus)
+
+    tokenizer = load_tokenizer(options.encoder)
+    model = new_classifier(options.encoder, {head.name: len(head.labels) for head in heads}, options.dropout)
+    if options.freeze_embeddings:
+        model.encoder.get_input_embeddings().requires_grad_(requires_grad=False)
+    description = Description(
+        name=options.name,
+        encoder=Path(options.encoder).name if Path(options.encoder).is_dir() else options.encoder,
+        encoder_configuration=_configuration(model.encoder),
+        heads=[_untuned(head) for head in heads],
+        maximum_tokens=options.maximum_tokens,
+        padding_id=model.encoder.config.pad_token_id or 0,
+        languages=_languages(corpus),
+        data=_provenance(options, corpus),
+    )
+    encoded = {
+        split: Encoded(rows, heads, tokenizer, options.maximum_tokens) for split, rows in corpus.rows.items()
+    }
+    trainer = FineTuner(
+        model=model,
+        options=options,
+        heads=heads,
+        tokenizer=tokenizer,
+        description=description,
+        train=encoded["train"],
+        valid=encoded["valid"],
+        callbacks=[Board(options.output / "tensorboard")],
+    )
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+    valid = trainer.predict_rows(encoded["valid"])
+    test = trainer.predict_rows(encoded["test"])
+    calibrated = calibrate_heads(description.heads, valid, encoded["valid"])
+    summary = summarise(calibrated, test, corpus.rows["test"])
+    finished = description.model_copy(update={"heads": calibrated, "metrics": headline(summary, calibrated)})
+    save_checkpoint(options.output / MODEL, trainer.classifier, tokenizer, finished)
+    wrong = {
+        head.name: mistakes(head, test, corpus.rows["test"]) for head in calibrated if head.kind == "single"
+    }
+    write_report(
+        options.output,
+        finished,
+        summary=summary,
+        corpus=corpus,
+        wrong=wrong,
+        history=trainer.state.log_history,
+    )
+    return options.output / MODEL
+
+
+def calibrate_heads(heads: list[BundleHead], logits: Logits, encoded: Encoded) -> list[BundleHead]:
+    return [calibrate(head, logits[head.name], *encoded.masks[head.name]) for head in heads]
+
+
+def headline(summary: dict[str, Any], heads: list[BundleHead]) -> dict[str, Any]:
+    """The figures that go into a bundle's manifest: per head overall, by language and by set."""
+    return {
+        head.name: {
+            group: _rounded(found)
+            for group, found in [
+                ("all", summary[head.name]["all"]),
+                *((f"language {name}", found) for name, found in summary[head.name]["by_language"].items()),
+                *((f"set {name}", found) for name, found in summary[head.name]["by_set"].items()),
+            ]
+            if found
+        }
+        for head in heads
+    }
+
+
+def _rounded(found: dict[str, Any]) -> dict[str, Any]:
+    kept = (
+        "rows",
+        "macro_f1",
+        "accuracy",
+        "polarity_accuracy",
+        "auc",
+        "recall_at_precision",
+        "calibration_error_without_temperature",
+        "calibration_error",
+    )
+    figures: dict[str, Any] = {name: _round(found[name]) for name in kept if name in found}
+    figures["labels"] = {
+        label: {name: _round(value) for name, value in scores.items()}
+        for label, scores in found.get("labels", {}).items()
+    }
+    return figures
+
+
+def _round(value: float) -> float:
+    return value if isinstance(value, int) else round(value, 4)
+
+
+def _untuned(head: Head) -> BundleHead:
+    return BundleHead(
+        name=head.name,
+        kind=head.kind,
+        labels=list(head.labels),
+        thresholds=[0.5] * len(head.labels) if head.kind == "multi" else [],
+    )
+
+
+def _configuration(encoder: Any) -> dict[str, Any]:
+    """The encoder's shape, as plain JSON, without traces of where it was loaded from."""
+    values: dict[str, Any] = json.loads(encoder.config.to_json_string(use_diff=True))
+    for name in ("_name_or_path", "transformers_version", "architectures", "dtype"):
+        values.pop(name, None)
+    return {"model_type": encoder.config.model_type, **values}
+
+
+def _languages(corpus: Corpus) -> list[str]:
+    counts = Counter(row.language for row in corpus.rows["train"])
+    total = sum(counts.values())
+    return [
+        language for language, count in counts.most_common() if language != "other" and count >= 0.01 * total
+    ]
+
+
+def _provenance(options: Options, corpus: Corpus) -> list[dict[str, Any]]:
+    counts = Counter(row.source for row in corpus.rows["train"])
+    return [
+        {"name": data.name, "rows": counts[data.name], "licence": data.licence}
+        for data in options.data
+        if counts[data.name]
+    ]
+
+
+def _write_preparation(options: Options, corpus: Corpus) -> None:
+    report = {
+        "sets": {name: found.model_dump() for name, found in corpus.cleaning.items()},
+        "cross_set_conflicts": corpus.cross_set_conflicts,
+        "labels_from_cues": corpus.cued,
+        "rows": {split: len(rows) for split, rows in corpus.rows.items()},
+    }
+    (options.output / CLEANING).write_text(
+        json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+    )
+    (options.output / "options.json").write_text(options.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_rows(options.output / TEST_ROWS, corpus.rows["test"])
+    write_rows(options.output / "valid.jsonl", corpus.rows["valid"])

@@ -1,0 +1,57 @@
+"""All figures of a model on the test rows: overall, by language, by set."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from stream.bundle import Head
+from training.prediction import Logits
+from training.rows import Row
+from training.scores import masks, multi_scores, negative_scores, sigmoid, single_scores
+
+
+def summarise(heads: Sequence[Head], logits: Logits, rows: Sequence[Row]) -> dict[str, Any]:
+    """Per head: `all`, `by_language` and `by_set`, each with the figures of `training.scores`."""
+    return {head.name: _summarise_head(head, logits, rows) for head in heads}
+
+
+def _summarise_head(head: Head, logits: Logits, rows: Sequence[Row]) -> dict[str, Any]:
+    every = np.arange(len(rows))
+    languages = np.array([row.language for row in rows])
+    sources = np.array([row.source for row in rows])
+
+    def at(chosen: np.ndarray[Any, np.dtype[np.intp]]) -> dict[str, Any]:
+        return head_scores(
+            head, logits[head.name][chosen].astype(np.float64), [rows[index] for index in chosen]
+        )
+
+    by_language = {str(name): at(every[languages == name]) for name in np.unique(languages)}
+    by_set = {str(name): at(every[sources == name]) for name in np.unique(sources)}
+    return {
+        "all": at(every),
+        "by_language": {name: found for name, found in by_language.items() if found},
+        "by_set": {name: found for name, found in by_set.items() if found},
+    }
+
+
+def head_scores(
+    head: Head, logits: np.ndarray[Any, np.dtype[np.float64]], rows: Sequence[Row]
+) -> dict[str, Any]:
+    """The figures of one head on these rows; empty where no row knows anything of it."""
+    allowed, possible = masks(rows, head.name, head.labels)
+    if not possible.any():
+        return {}
+    scaled = logits / head.temperature
+    if head.kind == "multi":
+        thresholds = np.array(head.thresholds)
+        found = multi_scores(sigmoid(scaled), thresholds, allowed, possible, head.labels)
+        raw = multi_scores(sigmoid(logits), thresholds, allowed, possible, head.labels)
+    else:
+        found = single_scores(scaled, allowed, possible, head.labels)
+        raw = single_scores(logits, allowed, possible, head.labels)
+        if {"negative", "positive"} <= set(head.labels):
+            found |= negative_scores(scaled, allowed, possible, head.labels)
+    if raw:
+        found["calibration_error_without_temperature"] = raw["calibration_error"]
+    return found

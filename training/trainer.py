@@ -1,0 +1,260 @@
+"""Fine-tuning: Hugging Face's Trainer with our loss, our evaluation and our checkpoints."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from torch.utils.tensorboard import SummaryWriter
+from transformers import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from training.configuration import Head, Options
+from training.losses import multi_label_loss, single_label_loss
+from training.model import Classifier, Description, pad, save_checkpoint, tokenize
+from training.prediction import Logits, predict
+from training.rows import Row
+from training.scores import masks, multi_scores, sigmoid, single_scores
+
+LOSSES = {"single": single_label_loss, "multi": multi_label_loss}
+
+
+class Encoded(Dataset[dict[str, Any]]):
+    """Rows as token ids and target masks."""
+
+    def __init__(
+        self, rows: Sequence[Row], heads: Sequence[Head], tokenizer: Tokenizer, maximum_tokens: int
+    ) -> None:
+        self.rows = rows
+        self.token_ids = tokenize(tokenizer, [row.text for row in rows], maximum_tokens)
+        self.masks = {head.name: masks(rows, head.name, head.labels) for head in heads}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        item: dict[str, Any] = {
+            "input_ids": self.token_ids[index],
+            "weight": self.rows[index].weight,
+        }
+        for head, (allowed, possible) in self.masks.items():
+            item[f"{head}.allowed"] = allowed[index]
+            item[f"{head}.possible"] = possible[index]
+        return item
+
+
+def collate(items: list[dict[str, Any]], padding_id: int) -> dict[str, Tensor]:
+    """A batch of padded tensors from items of `Encoded`."""
+    input_ids, mask = pad([item["input_ids"] for item in items], padding_id)
+    batch = {"input_ids": input_ids, "attention_mask": mask}
+    for name in items[0]:
+        if name != "input_ids":
+            batch[name] = torch.as_tensor(np.stack([item[name] for item in items]))
+    return batch
+
+
+def total_loss(logits: dict[str, Tensor], batch: dict[str, Tensor], heads: Sequence[Head]) -> Tensor:
+    """The heads' losses per row, weighted by head and by set, mean over the batch."""
+    rows = len(batch["input_ids"])
+    total = torch.zeros(rows, device=batch["input_ids"].device)
+    for head in heads:
+        loss = LOSSES[head.kind](
+            logits[head.name].float(), batch[f"{head.name}.allowed"], batch[f"{head.name}.possible"]
+        )
+        total = total + head.weight * loss
+    return (total * batch["weight"].to(total.dtype)).mean()
+
+
+def validation_scores(logits: Logits, encoded: Encoded, heads: Sequence[Head]) -> dict[str, float]:
+    """Macro-F1 per head and their mean, `macro_f1`, which training selects by."""
+    scores = {}
+    for head in heads:
+        allowed, possible = encoded.masks[head.name]
+        exact = logits[head.name].astype(np.float64)
+        found = (
+            single_scores(exact, allowed, possible, head.labels)
+            if head.kind == "single"
+            else multi_scores(sigmoid(exact), np.full(len(head.labels), 0.5), allowed, possible, head.labels)
+        )
+        if found:
+            scores[f"{head.name}_macro_f1"] = found["macro_f1"]
+    scores["macro_f1"] = float(np.mean(list(scores.values()))) if scores else 0.0
+    return scores
+
+
+class FineTuner(Trainer):
+    """Trainer that knows partial labels, and saves what `load_checkpoint` reads."""
+
+    def __init__(
+        self,
+        *,
+        model: Classifier,
+        options: Options,
+        heads: Sequence[Head],
+        tokenizer: Tokenizer,
+        description: Description,
+        train: Encoded,
+        valid: Encoded,
+        callbacks: list[TrainerCallback],
+    ) -> None:
+        self.options = options
+        self.classifier = model
+        self.classifier_heads = heads
+        self.tokenizer = tokenizer
+        self.description = description
+        self.valid = valid
+        super().__init__(
+            model=model,
+            args=training_arguments(options),
+            data_collator=lambda items: collate(items, description.padding_id),
+            train_dataset=train,
+            eval_dataset=valid,
+            callbacks=[EarlyStoppingCallback(options.patience), *callbacks],
+        )
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,  # noqa: FBT001, FBT002
+        num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
+    ) -> Any:
+        logits = model(inputs["input_ids"], inputs["attention_mask"])
+        loss = total_loss(logits, inputs, self.classifier_heads)
+        return (loss, logits) if return_outputs else loss
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002
+        """AdamW; the heads start from nothing and learn faster, norms and biases do not decay."""
+        if self.optimizer is None:
+            decaying = set(self.get_decay_parameter_names(self.classifier))
+            groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+            for name, parameter in self.classifier.named_parameters():
+                if parameter.requires_grad:
+                    of_head = name.startswith("heads.")
+                    rate = self.options.head_learning_rate if of_head else self.options.learning_rate
+                    decay = self.options.weight_decay if name in decaying else 0.0
+                    groups.setdefault((rate, decay), []).append(parameter)
+            self.optimizer = torch.optim.AdamW(
+                [
+                    {"params": parameters, "lr": rate, "weight_decay": decay}
+                    for (rate, decay), parameters in groups.items()
+                ]
+            )
+        return self.optimizer
+
+    def predict_rows(self, encoded: Encoded, progress: Callable[[int], None] = lambda _: None) -> Logits:
+        """Logits of all rows, in the precision of training."""
+        with self.compute_loss_context_manager():
+            return predict(
+                self.classifier,
+                encoded.token_ids,
+                self.description.padding_id,
+                4 * self.options.batch_size,
+                progress,
+            )
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Scores on the validation rows, under the names that Trainer selects by."""
+        found = validation_scores(self.predict_rows(self.valid), self.valid, self.classifier_heads)
+        scores = {f"eval_{name}": score for name, score in found.items()}
+        self.log(scores)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
+        return scores
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:  # noqa: ARG002
+        save_checkpoint(
+            Path(output_dir or self.options.output / "checkpoints"),
+            self.classifier,
+            self.tokenizer,
+            self.description,
+        )
+
+
+class Board(TrainerCallback):
+    """Writes what Trainer logs for TensorBoard."""
+
+    def __init__(self, folder: Path) -> None:
+        self.writer = SummaryWriter(str(folder))
+
+    def on_log(
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        logs: dict[str, Any] | None = None,
+        **_: Any,
+    ) -> None:
+        for name, value in (logs or {}).items():
+            if isinstance(value, int | float):
+                group = "valid" if name.startswith("eval_") else "train"
+                self.writer.add_scalar(f"{group}/{name.removeprefix('eval_')}", value, state.global_step)
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self.writer.close()
+
+
+def native_bf16() -> bool:
+    """Whether the device computes in bfloat16 itself, rather than by detours that cost time."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # PyTorch has no public name for it.
+    flags = Path("/proc/cpuinfo")
+    return flags.exists() and "avx512_bf16" in flags.read_text(encoding="utf-8")
+
+
+def training_arguments(options: Options) -> TrainingArguments:
+    """Our options in Trainer's words."""
+    on_cpu = options.device == "cpu" or not torch.cuda.is_available()
+    precision = options.precision
+    if precision == "auto":
+        precision = "bf16" if native_bf16() else "fp32" if on_cpu else "fp16"
+    return TrainingArguments(
+        output_dir=str(options.output / "checkpoints"),
+        num_train_epochs=options.epochs,
+        per_device_train_batch_size=options.batch_size,
+        gradient_accumulation_steps=options.gradient_accumulation,
+        learning_rate=options.learning_rate,
+        lr_scheduler_type="linear",
+        warmup_steps=options.warmup,
+        max_grad_norm=options.gradient_norm,
+        train_sampling_strategy="group_by_length",
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=on_cpu,
+        seed=options.seed,
+        eval_strategy="steps",
+        eval_steps=options.evaluate_every,
+        save_strategy="steps",
+        save_steps=options.evaluate_every,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="macro_f1",
+        greater_is_better=True,
+        logging_steps=max(1, options.evaluate_every // 10),
+        remove_unused_columns=False,
+        dataloader_pin_memory=not on_cpu,
+        report_to="none",
+    )
+
+
+def last_checkpoint(output: Path) -> Path | None:
+    """The newest complete checkpoint of an interrupted run; half-written ones are removed."""
+    found = []
+    for folder in (output / "checkpoints").glob("checkpoint-*"):
+        # Trainer writes its state last.
+        if (folder / "trainer_state.json").is_file():
+            found.append(folder)
+        else:
+            shutil.rmtree(folder)
+    return max(found, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
