@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stream.spikes.state import Floats, pack_floats, unpack_floats
+from stream.spikes.state import Floats
 
 DAY = 86_400
 # Before data speak: half more than Poisson at the shortest window, with the weight of ten blocks of counts. The
@@ -62,11 +62,11 @@ class Dispersion:
         distances = [abs(math.log(window / seconds)) for window in self._windows]
         return self._ratios[distances.index(min(distances))]
 
-    def dump(self) -> str:
-        """The sums as text."""
-        return pack_floats(self._sums.ravel())
+    def dump(self) -> Floats:
+        """The sums as numbers, three for each window."""
+        return self._sums.ravel()
 
-    def load(self, text: str) -> None:
+    def load(self, numbers: Floats) -> None:
         """Read what `dump` made."""
-        self._sums = unpack_floats(text, self._sums.size).reshape(self._sums.shape)
+        self._sums = numbers.reshape(self._sums.shape).copy()
         self._estimate()

@@ -7,8 +7,10 @@ It speaks seldom: when the state changes, when the severity rises, when the peak
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from stream.records import AlertState, Severity
 
@@ -23,8 +25,8 @@ _RED = (1e-6, 6.0)
 class Finding:
     """A window whose test is near its level or beyond it."""
 
-    window: int
-    """Index of the window's length."""
+    seconds: int
+    """The window's length."""
     start: int
     """Unix time at which the window begins."""
     negative: int
@@ -67,9 +69,9 @@ class Life:
     """The finding that shows the surge most clearly."""
     hot: int
     """When a window was last near its level."""
-    peaks: list[int]
-    """Most negatives in a window of each length."""
-    told_peaks: list[int]
+    peaks: dict[int, int]
+    """Most negatives in a window, by its length."""
+    told_peaks: dict[int, int]
     revision: int = 0
     fired: int | None = None
     resolved: int | None = None
@@ -78,11 +80,8 @@ class Life:
 class Lifecycle:
     """Turns findings into the revisions of one alert after another."""
 
-    def __init__(
-        self, subject: str, windows: int, *, resolve_after_seconds: int, refractory_seconds: int
-    ) -> None:
+    def __init__(self, subject: str, *, resolve_after_seconds: int, refractory_seconds: int) -> None:
         self._subject = subject
-        self._windows = windows
         self._resolve_after = resolve_after_seconds
         self._refractory = refractory_seconds
         self.life: Life | None = None
@@ -131,8 +130,8 @@ class Lifecycle:
                     severity=Severity.YELLOW,
                     strongest=finding,
                     hot=now,
-                    peaks=[0] * self._windows,
-                    told_peaks=[0] * self._windows,
+                    peaks={},
+                    told_peaks={},
                 )
             changed = not finding.over
         else:
@@ -140,7 +139,7 @@ class Lifecycle:
         life.hot = now
         life.strongest = min(life.strongest, finding, key=lambda each: each.rank)
         for each in findings:
-            life.peaks[each.window] = max(life.peaks[each.window], each.negative)
+            life.peaks[each.seconds] = max(life.peaks.get(each.seconds, 0), each.negative)
         if finding.over:
             changed = self._fire(life, finding, now) or changed
         if changed:
@@ -163,8 +162,8 @@ class Lifecycle:
         if _SEVERITIES.index(finding.severity) > _SEVERITIES.index(life.severity):
             life.severity = finding.severity
             changed = True
-        window = life.strongest.window
-        return changed or life.peaks[window] >= _GROWTH * max(1, life.told_peaks[window])
+        window = life.strongest.seconds
+        return changed or life.peaks[window] >= _GROWTH * max(1, life.told_peaks.get(window, 0))
 
     def stay(self, now: int) -> None:
         """Some window is still near its level."""
@@ -184,51 +183,16 @@ class Lifecycle:
 
     def _tell(self, life: Life) -> None:
         life.revision += 1
-        life.told_peaks = list(life.peaks)
+        life.told_peaks = dict(life.peaks)
 
-    def dump(self) -> list[Any]:
+    def dump(self) -> dict[str, Any]:
         """The alert as JSON values."""
-        life = self.life
-        if life is None:
-            return []
-        finding = life.strongest
-        return [
-            life.started,
-            life.state,
-            life.severity,
-            life.hot,
-            life.peaks,
-            life.told_peaks,
-            life.revision,
-            life.fired,
-            life.resolved,
-            [
-                finding.window,
-                finding.start,
-                finding.negative,
-                finding.total,
-                finding.expected,
-                finding.expected_share,
-                finding.probability,
-                finding.excess,
-                finding.ratio,
-            ],
-        ]
+        return {} if self.life is None else asdict(self.life)
 
-    def load(self, parts: list[Any]) -> None:
+    def load(self, state: dict[str, Any]) -> None:
         """Read what `dump` made."""
-        if not parts:
-            return
-        started, state, severity, hot, peaks, told_peaks, revision, fired, resolved, finding = parts
-        self.life = Life(
-            started=started,
-            state=AlertState(state),
-            severity=Severity(severity),
-            strongest=Finding(*finding),
-            hot=hot,
-            peaks=peaks,
-            told_peaks=told_peaks,
-            revision=revision,
-            fired=fired,
-            resolved=resolved,
-        )
+        if state:
+            self.life = _LIFE.validate_python(state)
+
+
+_LIFE = TypeAdapter(Life)

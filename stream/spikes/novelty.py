@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stream.spikes.state import pack_bytes, pack_integers, unpack_bytes, unpack_integers
 from stream.text import normalise
 
 Hashes = npt.NDArray[np.uint64]
@@ -129,33 +128,21 @@ class Novelty:
                 return story
         return None
 
-    def dump(self) -> list[str]:
-        """The stories as two texts."""
+    def dump(self) -> tuple[list[bytes], list[int]]:
+        """The stories' signatures, and what else is known of them as numbers."""
         stories = self._stories
-        return [
-            pack_bytes(b"".join(story.signature.to_bytes(SIGNATURE_BYTES) for story in stories)),
-            pack_integers(
-                [
-                    self._next,
-                    *(story.number for story in stories),
-                    *(story.count for story in stories),
-                    *(story.last for story in stories),
-                ]
-            ),
+        return [story.signature.to_bytes(SIGNATURE_BYTES) for story in stories], [
+            self._next,
+            *(story.number for story in stories),
+            *(story.count for story in stories),
+            *(story.last for story in stories),
         ]
 
-    def load(self, parts: Sequence[str]) -> None:
+    def load(self, signatures: Sequence[bytes], numbers: Sequence[int]) -> None:
         """Read what `dump` made."""
-        signatures = unpack_bytes(parts[0])
-        self._next, *rest = unpack_integers(parts[1])
-        size = len(rest) // 3
+        self._next, size = numbers[0], len(signatures)
+        columns = [numbers[1 + i * size :][:size] for i in range(3)]
         self._stories = [
-            Story(number, int.from_bytes(signatures[place : place + SIGNATURE_BYTES]), count, last)
-            for place, number, count, last in zip(
-                range(0, len(signatures), SIGNATURE_BYTES),
-                rest[:size],
-                rest[size : 2 * size],
-                rest[2 * size :],
-                strict=True,
-            )
+            Story(number, int.from_bytes(signature), count, last)
+            for signature, number, count, last in zip(signatures, *columns, strict=True)
         ]

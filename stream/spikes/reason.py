@@ -16,11 +16,11 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.2g}" if value < 1 else f"{value:.1f}"
 
 
-def reason(finding: Finding, window_seconds: int, topics: dict[str, int]) -> str:
+def reason(finding: Finding, topics: dict[str, int]) -> str:
     """Counts, expectation, ratio, window, share and topics of what was found; `topics` most frequent first."""
     ratio = finding.negative / max(finding.expected, 0.01)
     sentence = (
-        f"{finding.negative} negatives in {duration(window_seconds)}"
+        f"{finding.negative} negatives in {duration(finding.seconds)}"
         f" where {_number(finding.expected)} were expected ({_number(ratio)} ×)"
     )
     if finding.total > finding.negative or finding.expected_share < 0.99:

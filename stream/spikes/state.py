@@ -73,9 +73,6 @@ def pack_floats(values: Floats) -> str:
     return pack_bytes(values.astype("<f4").tobytes())
 
 
-def unpack_floats(text: str, count: int) -> Floats:
-    """The inverse of `pack_floats`; `count` is how many there must be."""
-    content = unpack_bytes(text)
-    if len(content) != 4 * count:
-        raise StateError(f"the state holds {len(content)} bytes where {4 * count} were expected")
-    return np.frombuffer(content, dtype="<f4").astype(np.float32)
+def unpack_floats(text: str) -> Floats:
+    """The inverse of `pack_floats`."""
+    return np.frombuffer(unpack_bytes(text), dtype="<f4").astype(np.float32)
