@@ -1,0 +1,276 @@
+"""A subject's past: exact counts of the last day, and what the time before makes one expect.
+
+Time moves in one direction. What the longest window has left behind goes from the rings into the baseline, an hour
+at a time; each window's blocks go into the dispersion once their late events are in.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from stream.labels import Sentiment
+from stream.spikes.baseline import HOUR, Baseline, Forecast, Recent
+from stream.spikes.counts import BUCKETS, Ring
+from stream.spikes.dispersion import Dispersion
+from stream.spikes.novelty import UNIT
+from stream.spikes.settings import MINUTE_WINDOWS_SECONDS, SpikeSettings
+from stream.spikes.state import Floats
+from stream.spikes.trend import NEGATIVE, WEIGHT, Trend
+
+_MINUTE = 60
+_SENTIMENTS = range(WEIGHT)
+# Columns of the minutes' ring.
+_MINUTE_NEGATIVES, _MINUTE_EVENTS, _MINUTE_WEIGHTS = range(3)
+# With less than a day of history its forecasts are too poor to tell dispersion from their own errors, and what
+# came during an alert is better than nothing.
+_YOUNG_HOURS = 24.0
+
+InAlert = Callable[[int, int], bool]
+"""Whether a span of time touches an alert."""
+
+
+class Counts:
+    """Exact counts of a window, between two times."""
+
+    __slots__ = ("end", "middle", "negative", "newer_weight", "start", "total", "weight")
+
+    def __init__(self, ring: Ring, first: int, end: int, columns: tuple[int, Sequence[int], int]) -> None:
+        last = (end - 1) // ring.seconds
+        middle = (first + last + 1) // 2
+        self.start = first * ring.seconds
+        self.middle = middle * ring.seconds
+        self.end = end
+        negative, total, weight = columns
+        self.negative = ring.total(negative, first, last)
+        self.total = sum(ring.total(column, first, last) for column in total)
+        self.weight = ring.total(weight, first, last) / UNIT
+        """Negatives, near-duplicates weighing less."""
+        self.newer_weight = ring.total(weight, middle, last) / UNIT
+        """The same in the newer half, from `middle` on."""
+
+
+class History:
+    """Counts, baseline and dispersion of one subject; times are Unix seconds."""
+
+    def __init__(self, subject: str, settings: SpikeSettings) -> None:
+        self.trend = Trend(subject, settings.interval_seconds, settings.lateness_seconds)
+        self._windows = settings.windows_seconds
+        self._lateness = settings.lateness_seconds
+        self._minutes = Ring(_MINUTE, 3)
+        self._baseline = Baseline(settings.half_life_days)
+        self.dispersion = Dispersion(self._windows, settings.half_life_days)
+        self.clock: int | None = None
+        """The newest time seen or said."""
+        self._since = 0
+        """Time of the first event."""
+        self._newest = 0
+        """Time of the newest event, which `move` alone does not change."""
+        self._learned = 0
+        """Index of the first interval that the baseline has not learned."""
+        self._filled = 0
+        """Index of the last learned interval that was not empty."""
+        self._blocks = [0] * len(self._windows)
+        """By window: index of the first block that the dispersion has not learned."""
+
+    @property
+    def now(self) -> int:
+        """The clock, 0 before the first event."""
+        return self.clock or 0
+
+    def oldest(self, time: int) -> int:
+        """Start of what is still kept once an event of `time` is in."""
+        seconds = self.trend.ring.seconds
+        return (max(time, self.now) // seconds - BUCKETS + 1) * seconds
+
+    def count(self, time: int, sentiment: Sentiment, weight: int) -> None:
+        """Count an event that is not older than `oldest`; its novelty weighs `weight` units."""
+        negative = sentiment == "negative"
+        seconds = self.trend.ring.seconds
+        self._newest = max(self._newest, time)
+        self.trend.count(time, sentiment, weight)
+        if time // seconds < self._learned:
+            self._baseline.learn_late(time, self._learned * seconds, weight=weight / UNIT, negative=negative)
+        minute = time // _MINUTE
+        if minute >= self._minutes.first:
+            self._minutes.add(minute, _MINUTE_EVENTS, 1)
+            if negative:
+                self._minutes.add(minute, _MINUTE_NEGATIVES, 1)
+                self._minutes.add(minute, _MINUTE_WEIGHTS, weight)
+
+    def window(self, seconds: int, end: int) -> Counts | None:
+        """Counts of the window of that length that ends with the second `end`; None where not all is kept."""
+        ring, columns = self._ring(seconds)
+        first = (end - seconds) // ring.seconds + 1
+        return None if first < ring.first else Counts(ring, first, end + 1, columns)
+
+    def _ring(self, seconds: int) -> tuple[Ring, tuple[int, Sequence[int], int]]:
+        if seconds <= MINUTE_WINDOWS_SECONDS:
+            return self._minutes, (_MINUTE_NEGATIVES, (_MINUTE_EVENTS,), _MINUTE_WEIGHTS)
+        return self.trend.ring, (NEGATIVE, _SENTIMENTS, WEIGHT)
+
+    def forecast(self, counts: Counts, *, in_alert: bool) -> Forecast:
+        """What history explains in a window with those counts.
+
+        History is what the baseline has learned and, unless that is an alert's own beginning, what came after it
+        and before the window.
+        """
+        ring = self.trend.ring
+        since = max(self._since, self._learned * ring.seconds)
+        start, end = counts.start, counts.end
+        if start <= since or (in_alert and self._baseline.hours >= _YOUNG_HOURS):
+            return self._baseline.forecast(start, end)
+        last = (end - 1) // ring.seconds
+        negative, weight = (ring.total(each, self._learned, last) for each in (NEGATIVE, WEIGHT))
+        total = sum(ring.total(each, self._learned, last) for each in _SENTIMENTS)
+        recent = Recent(
+            start=since,
+            end=start,
+            weight=max(0.0, weight / UNIT - counts.weight),
+            negative=max(0, negative - counts.negative),
+            total=max(0, total - counts.total),
+        )
+        return self._baseline.forecast(start, end, recent)
+
+    def usual(self, start: int, end: int) -> float:
+        """Weighted negatives that the learned history explains between two times."""
+        return self._baseline.forecast(start, end).mean
+
+    def expect(self, start: int, end: int) -> float | None:
+        """Plain negatives expected in an interval of the trend; None while there is no history."""
+        ring = self.trend.ring
+        columns = (NEGATIVE, _SENTIMENTS, WEIGHT)
+        forecast = self.forecast(Counts(ring, start // ring.seconds, end, columns), in_alert=False)
+        return forecast.exact_mean if forecast.history_hours >= 1 else None
+
+    # Time
+
+    def begin(self, time: int) -> None:
+        """Start with the first event."""
+        self.clock = self._since = self._newest = time
+        self._minutes.slide(time // _MINUTE)
+        self.trend.slide(time, self.expect)
+        self._learned = self._filled = time // self.trend.ring.seconds
+        # The block that has begun is not whole.
+        self._blocks = [time // window + 1 for window in self._windows]
+
+    def move(self, time: int, in_alert: InAlert) -> bool:
+        """Let the clock go to `time`, never back; true when a minute is over."""
+        before = self.now
+        if time <= before:
+            return False
+        minute = time // _MINUTE
+        if minute == before // _MINUTE:
+            self.clock = time
+            return False
+        for window, seconds in enumerate(self._windows):
+            if self._blocks[window] < (time - self._delay(seconds)) // seconds:
+                self._learn_blocks(window, time, in_alert)
+        self._learn_intervals(time, in_alert)
+        self._minutes.slide(minute)
+        self.trend.slide(time, self.expect)
+        self.clock = time
+        return True
+
+    def _delay(self, seconds: int) -> int:
+        """How long a block waits for its late events: no longer than its ring holds it."""
+        ring, _ = self._ring(seconds)
+        return min(self._lateness, (BUCKETS - 1) * ring.seconds - seconds)
+
+    def _learn_blocks(self, window: int, time: int, in_alert: InAlert) -> None:
+        """Learn how much the counts vary from block to block, up to `time`."""
+        seconds = self._windows[window]
+        ring, columns = self._ring(seconds)
+        until = (time - self._delay(seconds)) // seconds
+        believed = self._newest + self._baseline.believed_silence
+        block = self._blocks[window]
+        while block < until and block * seconds <= ring.last * ring.seconds:
+            start, end = block * seconds, (block + 1) * seconds
+            counts = Counts(ring, start // ring.seconds, end, columns)
+            covered = in_alert(start, end)
+            forecast = self.forecast(counts, in_alert=covered)
+            if start <= believed and forecast.history_hours >= _YOUNG_HOURS:
+                weight = counts.weight
+                if covered:
+                    weight = min(weight, _cap(forecast, self.dispersion[window]))
+                self.dispersion.learn(window, weight, forecast.mean)
+            block += 1
+        silent = min(until, int(believed) // seconds) - block
+        if silent > 0 and self._baseline.hours >= _YOUNG_HOURS:
+            mean = self.usual(block * seconds, (block + 1) * seconds)
+            self.dispersion.learn_silence(window, mean, silent)
+        self._blocks[window] = until
+
+    def _learn_intervals(self, time: int, in_alert: InAlert) -> None:
+        """Learn the whole hours that the longest window leaves behind when the clock goes to `time`."""
+        ring, seconds = self.trend.ring, self.trend.ring.seconds
+        until = (time - self._windows[-1]) // HOUR * HOUR // seconds
+        if self._learned >= until:
+            return
+        self._baseline.dispersion = self.dispersion.near(HOUR)
+        for bucket in range(self._learned, min(until, ring.last + 1)):
+            self._learn_interval(bucket, in_alert)
+            self._learned = bucket + 1
+        gap = (until - self._learned) * seconds
+        if gap > 0:
+            silent = (self._learned - self._filled) * seconds
+            believed = int(self._baseline.believed_silence) - silent
+            if believed > 0:
+                self._baseline.learn_silence(self._learned * seconds, min(gap, believed))
+            self._baseline.age(gap)
+            self._learned = until
+
+    def _learn_interval(self, bucket: int, in_alert: InAlert) -> None:
+        seconds = self.trend.ring.seconds
+        start, end = bucket * seconds, (bucket + 1) * seconds
+        counts = Counts(self.trend.ring, bucket, end, (NEGATIVE, _SENTIMENTS, WEIGHT))
+        self._baseline.age(seconds)
+        if counts.total:
+            self._filled = bucket
+        elif (bucket - self._filled) * seconds > self._baseline.believed_silence:
+            return
+        share = 1.0
+        if counts.weight and in_alert(start, end):
+            cap = _cap(self._baseline.forecast(start, end), self.dispersion.near(seconds))
+            share = min(share, cap / counts.weight)
+        self._baseline.learn(
+            start,
+            min(seconds, end - self._since),
+            weight=counts.weight * share,
+            negative=counts.negative * share,
+            total=counts.total * share,
+        )
+
+    # State
+
+    def dump(self) -> tuple[list[int], Floats]:
+        """The history as whole numbers and others."""
+        times = [self.now, self._since, self._newest, self._learned, self._filled, *self._blocks]
+        numbers = [len(self._shape), *self._shape, *times]
+        numbers += [*self._minutes.dump(), *self.trend.ring.dump()]
+        return numbers, np.concatenate([self._baseline.dump(), self.dispersion.dump()])
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        return (self.trend.ring.seconds, *self._windows)
+
+    def load(self, numbers: Sequence[int], floats: Floats) -> None:
+        """Read what `dump` made.
+
+        Where intervals or windows were set differently then, the baseline is kept and the rest begins anew.
+        """
+        shape, numbers = tuple(numbers[1 : 1 + numbers[0]]), numbers[1 + numbers[0] :]
+        self._baseline.load(floats[: Baseline.SIZE])
+        if shape != self._shape:
+            self.begin(numbers[0])
+            return
+        self.clock, self._since, self._newest, self._learned, self._filled = numbers[:5]
+        place = 5 + len(self._windows)
+        self._blocks = list(numbers[5:place])
+        place += self._minutes.load(numbers[place:])
+        self.trend.load(numbers[place:])
+        self.dispersion.load(floats[Baseline.SIZE :])
+
+
+def _cap(forecast: Forecast, dispersion: float) -> float:
+    """The most that a count during an alert may teach: a long spike must not become the norm."""
+    return float(forecast.mean + 2 * forecast.variance(dispersion) ** 0.5 + 1)
