@@ -41,38 +41,37 @@ _FLAT = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What history explains in a span of time; mean and uncertainty are of weighted negatives."""
+    """What history explains in a span of time, in negatives of which near-duplicates weigh less."""
 
     mean: float
     uncertainty: float
     """Relative variance of the mean itself: how little is known about level and season."""
     history_hours: float
     """Length of the history that it rests on, decayed."""
-    exact_mean: float
-    """The same for plain, unweighted negatives."""
-    share_negative: float
-    share_total: float
-    """Negatives and events in the history, decayed: what the share is judged by."""
-
-    @property
-    def share(self) -> float:
-        """Share of negatives that history explains, a quarter before anything is known."""
-        return (self.share_negative + 0.5) / (self.share_total + 2)
 
     def variance(self, dispersion: float) -> float:
-        """Variance of a count of weighted negatives."""
+        """Variance of the count."""
         return dispersion * self.mean + self.uncertainty * self.mean**2
 
 
 @dataclass(frozen=True, slots=True)
-class Recent:
-    """History between what has been learned and the window that is judged."""
+class Mixture:
+    """What history was made of, decayed."""
 
-    start: int
-    end: int
     weight: float
-    negative: int
-    total: int
+    """Negatives, near-duplicates weighing less."""
+    negative: float
+    total: float
+
+    @property
+    def share(self) -> float:
+        """Share of negatives; a quarter before anything is known."""
+        return (self.negative + 0.5) / (self.total + 2)
+
+    @property
+    def copies(self) -> float:
+        """How many plain negatives there are to one of weight 1."""
+        return (self.negative + 1) / (self.weight + 1)
 
 
 class _Season:
@@ -80,6 +79,7 @@ class _Season:
 
     def __init__(self, counts: Floats, hours: Floats, dispersion: float) -> None:
         count, exposure = counts.astype(float), hours.astype(float)
+        self.dispersion = dispersion
         self.count = float(count.sum())
         self.hours = float(exposure.sum())
         level = (self.count + 0.5) / max(1e-9, self.hours)
@@ -208,27 +208,29 @@ class Baseline:
         self._numbers[:-1] *= np.float32(0.5 ** (seconds / self._half_life))
         self._cached = None
 
-    def forecast(self, start: int, end: int, recent: Recent | None = None) -> Forecast:
-        """What history, and what came since, explains between `start` and `end`."""
+    def forecast(self, start: int, end: int, *, since: int = 0, weight: float = 0.0) -> Forecast:
+        """What history explains between `start` and `end`.
+
+        Where `since` is given, so are the negatives between that time and `start`, which have not been learned.
+        """
         season = self._season
         # Half an event beforehand: Jeffreys' prior for a Poisson rate.
         count, hours, seasonal = season.count + 0.5, season.hours, season.seasonal_hours
-        negative, total = self._totals.tolist()
-        if recent is not None:
-            count += recent.weight
-            hours += (recent.end - recent.start) / HOUR
-            seasonal += season.integral(recent.start, recent.end)
-            negative += recent.negative
-            total += recent.total
-        mean = count / max(1e-9, seasonal) * season.integral(start, end)
+        if since:
+            count += weight
+            hours += (start - since) / HOUR
+            seasonal += season.integral(since, start)
         return Forecast(
-            mean=mean,
-            uncertainty=self.dispersion / count + season.uncertainty(start, end),
+            mean=count / max(1e-9, seasonal) * season.integral(start, end),
+            uncertainty=season.dispersion / count + season.uncertainty(start, end),
             history_hours=hours,
-            exact_mean=mean * (negative + 1) / (count + 0.5),
-            share_negative=negative,
-            share_total=total,
         )
+
+    @property
+    def mixture(self) -> Mixture:
+        """What the history was made of."""
+        negative, total = self._totals.tolist()
+        return Mixture(self._season.count, negative, total)
 
     def dump(self) -> Floats:
         """The history as `SIZE` numbers."""

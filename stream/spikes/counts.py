@@ -44,8 +44,10 @@ class Ring:
 
     def total(self, column: int, first: int, last: int) -> int:
         """Sum over the buckets `first` to `last`, both included; those not kept count nothing."""
-        start = max(0, first - self.first)
-        return sum(self.columns[column][start : max(start, last - self.first + 1)])
+        start = first - self.first
+        if start < 0:
+            start, last = 0, max(last, self.first - 1)
+        return sum(self.columns[column][start : last - self.first + 1])
 
     def dump(self) -> list[int]:
         """The ring as numbers: only the buckets that are not empty."""

@@ -5,11 +5,12 @@ at a time; each window's blocks go into the dispersion once their late events ar
 """
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from stream.labels import Sentiment
-from stream.spikes.baseline import HOUR, Baseline, Forecast, Recent
+from stream.spikes.baseline import HOUR, Baseline, Forecast, Mixture
 from stream.spikes.counts import BUCKETS, Ring
 from stream.spikes.dispersion import Dispersion
 from stream.spikes.novelty import UNIT
@@ -18,9 +19,19 @@ from stream.spikes.state import Floats
 from stream.spikes.trend import NEGATIVE, WEIGHT, Trend
 
 _MINUTE = 60
-_SENTIMENTS = range(WEIGHT)
-# Columns of the minutes' ring.
-_MINUTE_NEGATIVES, _MINUTE_EVENTS, _MINUTE_WEIGHTS = range(3)
+
+
+class Columns(NamedTuple):
+    """Which of a ring's columns say what."""
+
+    negative: int
+    total: tuple[int, ...]
+    """They add up to all events."""
+    weight: int
+
+
+_OF_MINUTES = Columns(negative=0, total=(1,), weight=2)
+_OF_TREND = Columns(negative=NEGATIVE, total=tuple(range(WEIGHT)), weight=WEIGHT)
 # With less than a day of history its forecasts are too poor to tell dispersion from their own errors, and what
 # came during an alert is better than nothing.
 _YOUNG_HOURS = 24.0
@@ -30,23 +41,28 @@ InAlert = Callable[[int, int], bool]
 
 
 class Counts:
-    """Exact counts of a window, between two times."""
+    """Exact counts of a window, from a bucket of a ring up to the time `end`."""
 
-    __slots__ = ("end", "middle", "negative", "newer_weight", "start", "total", "weight")
+    __slots__ = ("_columns", "_first", "_last", "_ring", "end", "negative", "start", "weight")
 
-    def __init__(self, ring: Ring, first: int, end: int, columns: tuple[int, Sequence[int], int]) -> None:
-        last = (end - 1) // ring.seconds
-        middle = (first + last + 1) // 2
-        self.start = first * ring.seconds
-        self.middle = middle * ring.seconds
-        self.end = end
-        negative, total, weight = columns
-        self.negative = ring.total(negative, first, last)
-        self.total = sum(ring.total(column, first, last) for column in total)
-        self.weight = ring.total(weight, first, last) / UNIT
+    def __init__(self, ring: Ring, first: int, end: int, columns: Columns) -> None:
+        self._ring, self._columns = ring, columns
+        self._first, self._last = first, (end - 1) // ring.seconds
+        self.start, self.end = first * ring.seconds, end
+        self.negative = ring.total(columns.negative, first, self._last)
+        self.weight = ring.total(columns.weight, first, self._last) / UNIT
         """Negatives, near-duplicates weighing less."""
-        self.newer_weight = ring.total(weight, middle, last) / UNIT
-        """The same in the newer half, from `middle` on."""
+
+    @property
+    def total(self) -> int:
+        """All events."""
+        return sum(self._ring.total(column, self._first, self._last) for column in self._columns.total)
+
+    @property
+    def newer(self) -> "Counts":
+        """The window's newer half."""
+        middle = (self._first + self._last + 1) // 2
+        return Counts(self._ring, middle, self.end, self._columns)
 
 
 class History:
@@ -92,10 +108,10 @@ class History:
             self._baseline.learn_late(time, self._learned * seconds, weight=weight / UNIT, negative=negative)
         minute = time // _MINUTE
         if minute >= self._minutes.first:
-            self._minutes.add(minute, _MINUTE_EVENTS, 1)
+            self._minutes.add(minute, _OF_MINUTES.total[0], 1)
             if negative:
-                self._minutes.add(minute, _MINUTE_NEGATIVES, 1)
-                self._minutes.add(minute, _MINUTE_WEIGHTS, weight)
+                self._minutes.add(minute, _OF_MINUTES.negative, 1)
+                self._minutes.add(minute, _OF_MINUTES.weight, weight)
 
     def window(self, seconds: int, end: int) -> Counts | None:
         """Counts of the window of that length that ends with the second `end`; None where not all is kept."""
@@ -103,10 +119,10 @@ class History:
         first = (end - seconds) // ring.seconds + 1
         return None if first < ring.first else Counts(ring, first, end + 1, columns)
 
-    def _ring(self, seconds: int) -> tuple[Ring, tuple[int, Sequence[int], int]]:
+    def _ring(self, seconds: int) -> tuple[Ring, Columns]:
         if seconds <= MINUTE_WINDOWS_SECONDS:
-            return self._minutes, (_MINUTE_NEGATIVES, (_MINUTE_EVENTS,), _MINUTE_WEIGHTS)
-        return self.trend.ring, (NEGATIVE, _SENTIMENTS, WEIGHT)
+            return self._minutes, _OF_MINUTES
+        return self.trend.ring, _OF_TREND
 
     def forecast(self, counts: Counts, *, in_alert: bool) -> Forecast:
         """What history explains in a window with those counts.
@@ -114,22 +130,34 @@ class History:
         History is what the baseline has learned and, unless that is an alert's own beginning, what came after it
         and before the window.
         """
-        ring = self.trend.ring
-        since = max(self._since, self._learned * ring.seconds)
-        start, end = counts.start, counts.end
-        if start <= since or (in_alert and self._baseline.hours >= _YOUNG_HOURS):
-            return self._baseline.forecast(start, end)
-        last = (end - 1) // ring.seconds
-        negative, weight = (ring.total(each, self._learned, last) for each in (NEGATIVE, WEIGHT))
-        total = sum(ring.total(each, self._learned, last) for each in _SENTIMENTS)
-        recent = Recent(
-            start=since,
-            end=start,
-            weight=max(0.0, weight / UNIT - counts.weight),
-            negative=max(0, negative - counts.negative),
-            total=max(0, total - counts.total),
+        since = self._unlearned_since(counts, in_alert=in_alert)
+        if not since:
+            return self._baseline.forecast(counts.start, counts.end)
+        before = self._unlearned(counts.end)
+        weight = max(0.0, before.weight - counts.weight)
+        return self._baseline.forecast(counts.start, counts.end, since=since, weight=weight)
+
+    def mixture(self, counts: Counts, *, in_alert: bool) -> Mixture:
+        """What the history was made of that `forecast` rests on."""
+        learned = self._baseline.mixture
+        if not self._unlearned_since(counts, in_alert=in_alert):
+            return learned
+        before = self._unlearned(counts.end)
+        return Mixture(
+            learned.weight + max(0.0, before.weight - counts.weight),
+            learned.negative + max(0, before.negative - counts.negative),
+            learned.total + max(0, before.total - counts.total),
         )
-        return self._baseline.forecast(start, end, recent)
+
+    def _unlearned_since(self, counts: Counts, *, in_alert: bool) -> int:
+        """Where history before a window begins that has not been learned; 0 where there is none to use."""
+        since = max(self._since, self._learned * self.trend.ring.seconds)
+        if since >= counts.start or (in_alert and self._baseline.hours >= _YOUNG_HOURS):
+            return 0
+        return since
+
+    def _unlearned(self, end: int) -> Counts:
+        return Counts(self.trend.ring, self._learned, end, _OF_TREND)
 
     def usual(self, start: int, end: int) -> float:
         """Weighted negatives that the learned history explains between two times."""
@@ -138,9 +166,11 @@ class History:
     def expect(self, start: int, end: int) -> float | None:
         """Plain negatives expected in an interval of the trend; None while there is no history."""
         ring = self.trend.ring
-        columns = (NEGATIVE, _SENTIMENTS, WEIGHT)
-        forecast = self.forecast(Counts(ring, start // ring.seconds, end, columns), in_alert=False)
-        return forecast.exact_mean if forecast.history_hours >= 1 else None
+        counts = Counts(ring, start // ring.seconds, end, _OF_TREND)
+        forecast = self.forecast(counts, in_alert=False)
+        if forecast.history_hours < 1:
+            return None
+        return forecast.mean * self.mixture(counts, in_alert=False).copies
 
     # Time
 
@@ -222,7 +252,7 @@ class History:
     def _learn_interval(self, bucket: int, in_alert: InAlert) -> None:
         seconds = self.trend.ring.seconds
         start, end = bucket * seconds, (bucket + 1) * seconds
-        counts = Counts(self.trend.ring, bucket, end, (NEGATIVE, _SENTIMENTS, WEIGHT))
+        counts = Counts(self.trend.ring, bucket, end, _OF_TREND)
         self._baseline.age(seconds)
         if counts.total:
             self._filled = bucket

@@ -7,6 +7,7 @@ highest one seen is a repeat.
 import zlib
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import lru_cache
 
 from stream.records import Position
 
@@ -19,6 +20,13 @@ class Outcome(StrEnum):
     COUNTED = "counted"
     REPEAT = "repeat"
     LATE = "late"
+
+
+@lru_cache(maxsize=64)
+def _read_topic(topic: str) -> tuple[int, int]:
+    """Checksum of the topic's name and its epoch."""
+    name, _, epoch = topic.partition(EPOCH_MARK)
+    return zlib.crc32(name.encode()), int(epoch) if epoch.isdecimal() else 0
 
 
 class Sources:
@@ -36,9 +44,7 @@ class Sources:
         `time` is its event time; an event before `oldest`, the start of the subject's memory, is too late, and so
         is one more than `lateness` seconds behind the newest of its own source.
         """
-        name, _, epoch_text = position.topic.partition(EPOCH_MARK)
-        topic = zlib.crc32(name.encode())
-        epoch = int(epoch_text) if epoch_text.isdecimal() else 0
+        topic, epoch = _read_topic(position.topic)
         known = self._epochs.get(topic)
         if known is None or epoch > known:
             self._epochs[topic] = epoch

@@ -1,6 +1,6 @@
 """The test of one window: whether it shows a surge, or comes near one."""
 
-from stream.spikes.baseline import HOUR, Forecast
+from stream.spikes.baseline import HOUR, Forecast, Mixture
 from stream.spikes.history import Counts, History
 from stream.spikes.lifecycle import Finding
 from stream.spikes.settings import SpikeSettings
@@ -31,7 +31,10 @@ def find_surges(
         excess = alarms * len(settings.windows_seconds) / settings.false_alarms_per_day
         if excess > _NEAR or not _goes_on(history, counts, settings):
             continue
-        if not (firing or settings.volume_only or _gate(counts, forecast)):
+        mixture = history.mixture(counts, in_alert=active)
+        ratio = counts.weight / forecast.mean
+        expected = forecast.mean * mixture.copies
+        if not (firing or settings.volume_only or _gate(counts, mixture, expected, ratio)):
             continue
         findings.append(
             Finding(
@@ -39,11 +42,11 @@ def find_surges(
                 start=counts.start,
                 negative=counts.negative,
                 total=counts.total,
-                expected=forecast.exact_mean,
-                expected_share=forecast.share,
+                expected=expected,
+                expected_share=mixture.share,
                 probability=tail,
                 excess=excess,
-                ratio=counts.weight / forecast.mean,
+                ratio=ratio,
             )
         )
     return findings
@@ -59,21 +62,20 @@ def _is_raised(counts: Counts, forecast: Forecast, settings: SpikeSettings, seco
 
 def _goes_on(history: History, counts: Counts, settings: SpikeSettings) -> bool:
     """Whether the newer half of the window is above usual too; if not, its surge is over."""
-    usual = history.usual(counts.middle, counts.end)
-    return counts.newer_weight >= settings.minimum_ratio * usual
+    newer = counts.newer
+    return newer.weight >= settings.minimum_ratio * history.usual(newer.start, newer.end)
 
 
-def _gate(counts: Counts, forecast: Forecast) -> bool:
+def _gate(counts: Counts, mixture: Mixture, expected: float, ratio: float) -> bool:
     """Whether the share of negatives agrees that this is no burst of sheer volume."""
+    total = counts.total
     if share_rises(
         counts.negative,
-        counts.total,
-        history_negative=forecast.share_negative,
-        history_total=forecast.share_total,
+        total,
+        history_negative=mixture.negative,
+        history_total=mixture.total,
     ):
         return True
     return others_are_usual(
-        counts.total - counts.negative,
-        usual_others=forecast.exact_mean * (1 / forecast.share - 1),
-        ratio=counts.weight / forecast.mean,
+        total - counts.negative, usual_others=expected * (1 / mixture.share - 1), ratio=ratio
     )
