@@ -53,6 +53,9 @@ def score(bundle: Path | None, watchlist: Path | None, config: Path | None) -> N
     `sentiment_probabilities`, `topics`, `topic_probabilities`, `entities`; for a line that cannot be
     scored `id`, `error`, `line`, and the exit status is 1 at the end.
     """
+    for name, stream in (("input", sys.stdin), ("output", sys.stdout)):
+        if stream is None:
+            raise UsageError(f"standard {name} is closed")
     settings = load_settings(config)
     chosen = {"bundle": bundle, "watchlist": watchlist}
     settings = settings.model_copy(update={key: path for key, path in chosen.items() if path})

@@ -65,7 +65,7 @@ class Engine:
         """Read the tokenizer, open the session, warm it up; takes seconds.
 
         Raises `BundleError` where model, tokenizer and manifest do not agree, `ProviderError` where
-        a required device is not there.
+        a required device is not there, `ModelError` where the device cannot hold the model.
         """
         self._tokenizer = BundleTokenizer(self.bundle)
         self._session = Session(self.bundle, self._settings)

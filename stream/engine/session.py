@@ -38,7 +38,7 @@ class Session:
     """A loaded, checked and warmed model.
 
     Raises `BundleError` where the model is not what the manifest says, `ProviderError` where a
-    required device is not there.
+    required device is not there, `ModelError` where the device cannot hold it.
     """
 
     def __init__(self, bundle: Bundle, settings: EngineSettings) -> None:
@@ -92,6 +92,7 @@ class Session:
         wanted = self._settings.provider
         if wanted == "auto" and self._bundle.manifest.precision == "int8":
             # Its integer operators have no CUDA kernels: every layer would travel to the GPU and back.
+            log.info("an int8 bundle runs on the CPU; export one with --precision fp16 for a GPU")
             wanted = "cpu"
         if wanted != "cpu" and _CUDA in onnxruntime.get_available_providers():
             _preload_cuda()
@@ -172,6 +173,11 @@ class Session:
             try:
                 logits = self._run(*_harmless(texts if self.provider == "cuda" else 1, width))
             except ModelError as error:
+                if self.provider == "cuda":
+                    raise ModelError(
+                        f"bundle {self._bundle.folder} does not run on the GPU: {error}; where memory is "
+                        "short, lower engine.batch_tokens and engine.batch_texts"
+                    ) from error
                 self._refuse(f"does not run: {error}")
             self._check_shapes(logits)
 

@@ -160,6 +160,28 @@ def test_an_interrupt_ends_it_quietly(started):
     assert process.stderr.read() == b""
 
 
+@pytest.mark.parametrize(
+    ("redirection", "message"),
+    [
+        ("<&-", "standard input is closed"),
+        (">&-", "standard output is closed"),
+        (">/dev/full", "input or output failed: [Errno 28] No space left on device"),
+    ],
+)
+def test_input_or_output_that_does_not_work_is_named(environment, redirection, message):
+    result = subprocess.run(
+        ["sh", "-c", f"{COMMAND} score {redirection}"],
+        input=None if "<" in redirection else _event(0),
+        capture_output=True,
+        env=environment,
+        timeout=60,
+        check=False,
+    )
+
+    assert result.returncode == 2
+    assert result.stderr.decode() == f"downtick: {message}\n"
+
+
 def test_no_input_is_no_output(scored):
     result = scored(b"")
 
