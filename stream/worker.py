@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from mode import Service
@@ -98,11 +99,12 @@ class Worker:
     async def _wait(self, stop: asyncio.Event, services: Sequence[Service]) -> None:
         assert self._failure is not None  # made when `run` began
         stopped = asyncio.create_task(stop.wait())
-        crashes = [asyncio.create_task(service.crashed.wait()) for service in services]
+        ends = [asyncio.create_task(service.wait_until_stopped()) for service in services]
         try:
-            await asyncio.wait([stopped, self._failure, *crashes], return_when=asyncio.FIRST_COMPLETED)
+            waiting: list[asyncio.Future[Any]] = [stopped, *ends, self._failure]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (stopped, *crashes):
+            for task in (stopped, *ends):
                 task.cancel()
         if self._failure.done():
             await self._failure

@@ -63,9 +63,7 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
         load_settings(file)
     assert "hunter2" not in str(error.value)
     settings = load_settings(
-        written(
-            tmp_path, "kafka: {security_protocol: SASL_SSL, sasl_username: app, sasl_password: hunter2}"
-        )
+        written(tmp_path, "kafka: {security_protocol: SASL_SSL, sasl_username: app, sasl_password: hunter2}")
     )
     assert "hunter2" not in repr(settings)
 

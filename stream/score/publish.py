@@ -61,7 +61,9 @@ class Publisher:
         await asyncio.gather(*confirmations)
 
     async def _send(self, topic: str, key: str, record: Record) -> asyncio.Future[RecordMetadata]:
-        return await self._producer.send(topic, value=record.to_bytes(), key=key.encode())
+        confirmation: asyncio.Future[RecordMetadata]
+        confirmation = await self._producer.send(topic, value=record.to_bytes(), key=key.encode())
+        return confirmation
 
 
 def base64_of(value: bytes | None) -> str | None:

@@ -296,7 +296,7 @@ class ScoreStage(Service):
 
     async def begin(self, assigned: Sequence[TopicPartition]) -> None:
         """Set where each new partition begins, and fetch."""
-        committed = await self._committed()
+        committed = await self._committed(assigned)
         self._reached = {tp: committed[tp].offset for tp in assigned if tp in committed}
         tolerance = timedelta(seconds=self._settings.score.future_seconds)
         # Another worker may have gone on with a partition that was here before.
@@ -315,10 +315,15 @@ class ScoreStage(Service):
         self._moved_at = time.monotonic()
         self._may_fetch.set()
 
-    async def _committed(self) -> dict[TopicPartition, OffsetAndMetadata]:
+    async def _committed(
+        self, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        """What the group has committed, with the metadata, which only the admin client tells."""
+        if not partitions:
+            return {}
         async with admin_client(self._settings.kafka) as admin:
-            offsets = await admin.list_consumer_group_offsets(self._group)
-        return {tp: committed for tp, committed in offsets.items() if committed.offset >= 0}
+            offsets = await admin.list_consumer_group_offsets(self._group, partitions=list(partitions))
+        return {partition: committed for partition, committed in offsets.items() if committed.offset >= 0}
 
     async def _resume_in_range(self, positions: Mapping[TopicPartition, int]) -> None:
         """Go on after events that retention deleted; refuse a topic that is not the one of before."""
@@ -356,7 +361,7 @@ def _time_of(committed: OffsetAndMetadata | None) -> datetime | None:
         return None
 
 
-class _Rebalance(ConsumerRebalanceListener):
+class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     def __init__(self, stage: ScoreStage) -> None:
         self._stage = stage
 

@@ -43,37 +43,19 @@ class WatchStage(Service):
         self._count = partitions
         self._fail = fail
         self._partitions: dict[int, Partition] = {}
-        self._started = False
+        self._joined = False
         self._producer: AIOKafkaProducer | None = None
         self.app = _faust_app(settings, partitions)
-        self._table = self.app.Table(
-            TABLE,
-            partitions=partitions,
-            key_serializer="raw",
-            value_serializer="raw",
-            key_type=bytes,
-            value_type=bytes,
-        )
-        observed = self.app.topic(
-            settings.topics.observed,
-            key_type=bytes,
-            value_type=bytes,
-            key_serializer="raw",
-            value_serializer="raw",
-        )
+        self._table = self.app.Table(TABLE, partitions=partitions, key_type=bytes, value_type=bytes)
+        observed = self.app.topic(settings.topics.observed, key_type=bytes, value_type=bytes)
         self.app.agent(observed, name="watch")(self._watch)
         self.app.on_partitions_revoked.connect(self._forget)
-        self.app.on_partitions_assigned.connect(self._forget)
+        self.app.on_partitions_assigned.connect(self._join)
 
     @property
     def ready(self) -> bool:
         """Whether the table is recovered and the agent runs."""
-        return bool(
-            self._started
-            and self.app.tables.recovery.started
-            and not self.app.in_recovery
-            and not self.app.rebalancing
-        )
+        return self._joined and not self.app.rebalancing and not self.app.in_recovery
 
     async def on_start(self) -> None:
         """Connect, then start Faust."""
@@ -81,7 +63,6 @@ class WatchStage(Service):
         await self._producer.start()
         self.app.finalize()
         await self.app.start()
-        self._started = True
 
     async def on_stop(self) -> None:
         """Let Faust commit and leave its group."""
@@ -89,7 +70,7 @@ class WatchStage(Service):
         if self._producer is not None:
             await self._producer.stop()
 
-    async def _watch(self, stream: faust.Stream[bytes]) -> None:
+    async def _watch(self, stream: faust.StreamT[bytes]) -> None:
         """The agent. Its body never raises: Faust would skip the record and commit it."""
         async for event in stream.events():
             try:
@@ -99,7 +80,7 @@ class WatchStage(Service):
                 # The event is never acknowledged: it is read again after the restart.
                 await asyncio.Event().wait()
 
-    async def _handle(self, event: faust.Event) -> None:
+    async def _handle(self, event: faust.EventT[bytes]) -> None:
         partition = self._partition(event.message.partition)
         value = event.message.value
         try:
@@ -176,6 +157,10 @@ class WatchStage(Service):
         """After a rebalance the table is the truth: other partitions, and states that others wrote."""
         self._partitions.clear()
 
+    async def _join(self, *args: object, **kwargs: object) -> None:  # noqa: ARG002  # Faust's signal
+        self._partitions.clear()
+        self._joined = True
+
 
 def _surge_ratio(alert: Alert) -> float:
     if alert.state is not AlertState.FIRING:
@@ -204,6 +189,9 @@ def _faust_app(settings: Settings, partitions: int) -> faust.App:
         broker_max_poll_interval=1000.0,
         consumer_auto_offset_reset="earliest",
         producer_compression_type=None if kafka.compression == "none" else kafka.compression,
+        # Decoding is left to the agent, where what cannot be read does not stop it.
+        key_serializer="raw",
+        value_serializer="raw",
         # A batch of one record: the embedded broker reports the end of a log by its last batch's base,
         # and recovery would lose what follows the base.
         producer_max_batch_size=1,

@@ -126,7 +126,8 @@ def test_no_bytes_ever_raise(value: bytes) -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["text", "id", "time", "title", "source", "kind", "url", "entities", "x"]), json_values
+        st.sampled_from(["text", "id", "time", "title", "source", "kind", "url", "entities", "x"]),
+        json_values,
     )
 )
 def test_no_object_ever_raises_and_what_is_accepted_can_be_written(content: dict[str, object]) -> None:

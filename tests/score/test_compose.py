@@ -1,0 +1,102 @@
+"""What an event and its judgement become."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from stream.engine.engine import Engine
+from stream.records import Mention, NewsEvent, Observation, Position, ScoredEvent
+from stream.score.compose import ALL, OBSERVATIONS_PER_RECORD, Accepted, compose, gather
+from stream.text import normalise
+from stream.watchlist import Watchlist, load_watchlist
+
+NOW = datetime(2026, 3, 4, 10, tzinfo=UTC)
+
+
+@pytest.fixture
+def watchlist(tmp_path: Path) -> Watchlist:
+    file = tmp_path / "watchlist.yaml"
+    file.write_text("entities:\n- {name: Acme, ticker: ACME, aliases: [艾克米]}\n", encoding="utf-8")
+    return load_watchlist(file)
+
+
+def composed(
+    engine: Engine, watchlist: Watchlist, event: NewsEvent
+) -> tuple[ScoredEvent, dict[str, Observation]]:
+    text = normalise(event.text)
+    (judgement,) = engine.judge([text])
+    accepted = Accepted(event, text, Position(topic="news.raw", partition=1, offset=7), NOW)
+    scored, observations = compose(accepted, judgement, watchlist, bundle="b" * 16, scored_at=NOW)
+    return scored, dict(observations)
+
+
+def test_an_event_is_counted_under_all_its_topics_and_its_companies(
+    tiny_engine: Engine, watchlist: Watchlist
+) -> None:
+    scored, observations = composed(
+        tiny_engine,
+        watchlist,
+        NewsEvent(text="艾克米 lawsuit, analyst says", entities=[Mention(name="Other")]),
+    )
+    assert set(observations) == {
+        ALL,
+        "topic:legal-regulation",
+        "topic:analysts",
+        "entity:ACME",
+        *(e.subject for e in scored.entities),
+    }
+    assert set(scored.subjects) == set(observations)
+    assert {entity.ticker for entity in scored.entities} == {"ACME", None}
+
+
+def test_a_company_that_event_and_text_both_name_is_counted_once(
+    tiny_engine: Engine, watchlist: Watchlist
+) -> None:
+    event = NewsEvent(text="$ACME and 艾克米", entities=[Mention(name="Acme", ticker="ACME")])
+    scored, _ = composed(tiny_engine, watchlist, event)
+    assert [entity.subject for entity in scored.entities] == ["entity:ACME"]
+
+
+def test_an_event_without_an_id_is_known_by_its_position(tiny_engine: Engine, watchlist: Watchlist) -> None:
+    scored, observations = composed(tiny_engine, watchlist, NewsEvent(text="good"))
+    assert scored.id == "news.raw/1/7" == observations[ALL].id
+
+
+def test_only_negative_observations_carry_what_an_alert_shows(
+    tiny_engine: Engine, watchlist: Watchlist
+) -> None:
+    bad = composed(tiny_engine, watchlist, NewsEvent(text="bad " * 100, url="https://e.example/1"))[1][ALL]
+    good = composed(tiny_engine, watchlist, NewsEvent(text="good", url="https://e.example/1"))[1][ALL]
+    assert bad.excerpt is not None
+    assert len(bad.excerpt) <= 120
+    assert bad.url == "https://e.example/1"
+    assert good.excerpt is None
+    assert good.url is None
+
+
+def test_a_url_that_would_swell_the_record_is_left_out(tiny_engine: Engine, watchlist: Watchlist) -> None:
+    event = NewsEvent(text="bad", url="https://e.example/" + "x" * 1_900)
+    scored, observations = composed(tiny_engine, watchlist, event)
+    assert observations[ALL].url is None
+    assert scored.url == event.url
+
+
+def test_observations_of_a_subject_travel_together_and_in_order(
+    tiny_engine: Engine, watchlist: Watchlist
+) -> None:
+    observation = composed(tiny_engine, watchlist, NewsEvent(text="bad"))[1][ALL]
+    pairs = [
+        (f"s{number % 2}", observation.model_copy(update={"id": str(number)}))
+        for number in range(2 * OBSERVATIONS_PER_RECORD + 2)
+    ]
+    records = gather(pairs, "b" * 16)
+    assert [(record.subject, len(record.observations)) for record in records] == [
+        ("s0", OBSERVATIONS_PER_RECORD),
+        ("s0", 1),
+        ("s1", OBSERVATIONS_PER_RECORD),
+        ("s1", 1),
+    ]
+    ids = [int(item.id) for record in records if record.subject == "s0" for item in record.observations]
+    assert ids == sorted(ids)
+    assert all(len(record.to_bytes()) < 1_000_000 for record in records)

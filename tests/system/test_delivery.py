@@ -1,0 +1,175 @@
+"""No accepted event is lost and none is counted twice, whatever happens to the workers.
+
+Real brokers, real worker processes; the model is the tiny one, since what it says is not the point.
+"""
+
+import json
+import random
+import signal
+import time
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from processes import SystemUnderTest
+
+from stream.bundle import Bundle
+from stream.records import DeadLetterReason
+from stream.score.compose import ALL
+
+START = datetime(2014, 9, 3, 8, tzinfo=UTC)
+TEXTS = {
+    "negative": ["bad day", "fraud at $ACME", "股价跌", "lawsuit against the chairman"],
+    "neutral": ["a meeting was held", "股东大会", "inflation report"],
+    "positive": ["good day", "great profit at $ACME", "股价涨"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _tiny_model(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> None:
+    system: SystemUnderTest = request.getfixturevalue("system")
+    system.variables["DOWNTICK_BUNDLE"] = str(tiny_bundle.folder)
+
+
+def events(count: int, *, seconds: float = 3.0, prefix: str = "e") -> list[dict[str, str]]:
+    """So many events over the day, at random but always the same, each with a text of its own."""
+    random.seed(count)
+    rows = []
+    for number in range(count):
+        text = random.choice([text for texts in TEXTS.values() for text in texts])
+        rows.append(
+            {
+                "id": f"{prefix}{number}",
+                "time": (START + timedelta(seconds=number * seconds)).isoformat(),
+                "text": f"{text} number {prefix}{number}",
+            }
+        )
+    return rows
+
+
+def expected(rows: list[dict[str, str]]) -> Counter[str]:
+    """Events by sentiment, as the tiny model judges them."""
+    labels = {text: label for label, texts in TEXTS.items() for text in texts}
+    return Counter(labels[row["text"].rsplit(" number ", 1)[0]] for row in rows)
+
+
+def test_counts_in_equal_counts_out(system: SystemUnderTest) -> None:
+    rows = events(600)
+    system.start_worker()
+    system.send(rows)
+    assert system.wait_for_count(600) == expected(rows)
+    scored = system.scored()
+    assert {event.id for event in scored} == {row["id"] for row in rows}
+    assert len(scored) == 600
+    assert len({event.bundle for event in scored}) == 1
+    assert system.dead_letters() == []
+    assert system.workers[0].stop() == 0
+
+
+def test_bad_records_are_set_aside_with_their_reason_and_the_stream_goes_on(system: SystemUnderTest) -> None:
+    bad: list[tuple[bytes | None, DeadLetterReason]] = [
+        (None, DeadLetterReason.TOMBSTONE),
+        (b"not json", DeadLetterReason.NOT_JSON),
+        (b"\xff\xff", DeadLetterReason.NOT_UTF8),
+        (b"[]", DeadLetterReason.INVALID),
+        (b'{"text": 5}', DeadLetterReason.INVALID),
+        (b'{"text": "x", "time": "2026-02-30"}', DeadLetterReason.INVALID),
+        (b'{"id": "1"}', DeadLetterReason.NO_TEXT),
+        (b'{"text": ""}', DeadLetterReason.NO_TEXT),
+        (json.dumps({"text": "a poisonpill"}).encode(), DeadLetterReason.MODEL_FAILED),
+    ]
+    handled = [
+        {"text": "bad \ud800 surrogate", "time": START.isoformat()},
+        {"text": "bad \x00\x07 control", "time": START.isoformat()},
+        {"text": "bad " * 100_000, "time": START.isoformat()},
+        {"text": "плохой день", "time": START.isoformat()},
+        {"text": "good", "time": "2999-01-01T00:00:00Z"},
+        {"text": "good day at X", "time": START.isoformat(), "entities": [{"name": "Nobody", "ticker": "?"}]},
+    ]
+    good = events(40)
+    system.start_worker()
+    mixed: list[dict[str, object] | bytes | None] = []
+    for number, row in enumerate(good):
+        mixed.append(dict(row))
+        if number < len(bad):
+            mixed.append(bad[number][0])
+    system.send([*mixed, *handled])
+    system.wait_for_count(len(good) + len(handled))
+    letters = system.dead_letters()
+    assert Counter(letter.reason for letter in letters) == Counter(reason for _, reason in bad)
+    assert {letter.value for letter in letters} == {value for value, _ in bad}
+    assert all(letter.detail and letter.position.topic == system.settings.topics.raw for letter in letters)
+    metrics = system.workers[0].metrics()
+    assert metrics["downtick_events_future_total"] == 1
+    assert sum(
+        value for name, value in metrics.items() if name.startswith("downtick_dead_letters_total")
+    ) == len(bad)
+
+
+def test_two_workers_share_the_partitions(system: SystemUnderTest) -> None:
+    first, second = system.start_worker(), system.start_worker()
+    # Both have joined; the second one's arrival moved partitions once more.
+    time.sleep(3)
+    rows = events(800)
+    system.send(rows)
+    assert system.wait_for_count(800) == expected(rows)
+    shares = [worker.metrics()["downtick_events_read_total"] for worker in (first, second)]
+    assert min(shares) > 0
+    assert sum(shares) >= 800
+
+
+def test_stages_can_run_apart(system: SystemUnderTest) -> None:
+    system.start_worker("--stages", "score")
+    system.start_worker("--stages", "watch")
+    rows = events(200)
+    system.send(rows)
+    assert system.wait_for_count(200) == expected(rows)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_loses_nothing_and_counts_nothing_twice(system: SystemUnderTest) -> None:
+    if not system.broker.idempotence:
+        pytest.skip(
+            "the embedded broker loses the tail of a table's log; Apache Kafka is the one that counts"
+        )
+    rows = events(6_000, seconds=1.0)
+    survivor, victim = system.start_worker(), system.start_worker()
+    time.sleep(3)
+    system.send(rows[:3_000])
+    system.wait_for_count(200)
+    victim.stop(signal.SIGKILL)
+    system.send(rows[3_000:])
+    assert system.wait_for_count(6_000, seconds=180) == expected(rows)
+    assert {event.id for event in system.scored()} == {row["id"] for row in rows}
+    # Both died at once, and a newcomer finds everything as it was: nothing is counted again.
+    survivor.stop(signal.SIGKILL)
+    system.start_worker()
+    more = events(200, prefix="more")
+    system.send(more)
+    assert system.wait_for_count(6_200, seconds=120) == expected(rows) + expected(more)
+
+
+def test_every_subject_of_an_event_counts_it(system: SystemUnderTest) -> None:
+    watchlist = system.folder / "watchlist.yaml"
+    watchlist.write_text("entities:\n- {name: Acme, ticker: ACME, aliases: [艾克米]}\n", encoding="utf-8")
+    system.variables["DOWNTICK_WATCHLIST"] = str(watchlist)
+    system.start_worker()
+    time_ = START.isoformat()
+    system.send(
+        [
+            {"text": "fraud at $ACME", "time": time_},
+            {"text": "艾克米 跌", "time": time_},
+            {"text": "good day", "time": time_, "entities": [{"name": "Other Co", "ticker": "OTHR"}]},
+        ]
+    )
+    system.wait_for_count(3)
+    counts = system.counts()
+    assert counts[ALL] == Counter(negative=2, positive=1)
+    assert counts["entity:ACME"] == Counter(negative=2)
+    assert counts["entity:OTHR"] == Counter(positive=1)
+    assert counts["topic:fraud-accounting"] == Counter(negative=1)
+    assert counts["topic:markets"] == Counter(negative=1)
+    metrics = system.workers[0].metrics()
+    key = 'downtick_subject_events_total{sentiment="negative",subject="entity:ACME"}'
+    assert metrics[key] == 2
+    assert not any("OTHR" in name for name in metrics), "only the watch list has series of its own"

@@ -1,0 +1,91 @@
+"""Subjects of a partition: loaded from their states, changed, given back."""
+
+from datetime import UTC, datetime, timedelta
+
+from stream.records import AlertState, Observation, Observations, Position, Window
+from stream.spikes.settings import SpikeSettings
+from stream.spikes.subject import Outcome
+from stream.watch.keeper import Change, Partition
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+SETTINGS = SpikeSettings()
+
+
+def record(subject: str, first: int, times: list[datetime], sentiment: str = "neutral") -> Observations:
+    return Observations(
+        subject=subject,
+        bundle="b" * 16,
+        observations=[
+            Observation(
+                position=Position(topic="raw", partition=0, offset=first + number),
+                id=f"{first + number}",
+                time=time,
+                sentiment=sentiment,
+                negative=0.9 if sentiment == "negative" else 0.1,
+                excerpt=f"text {first + number}",
+            )
+            for number, time in enumerate(times)
+        ],
+    )
+
+
+def newest(changes: list[Change]) -> dict[str, Window]:
+    return {row.key: row for change in changes for row in change.windows}
+
+
+def total(changes: list[Change]) -> int:
+    return sum(row.negative + row.neutral + row.positive for row in newest(changes).values())
+
+
+def test_a_repeat_is_told_apart_and_counted_once() -> None:
+    partition = Partition({}, SETTINGS)
+    batch = record("all", 0, [START, START + timedelta(seconds=5)])
+    first, again = partition.apply(batch), partition.apply(batch)
+    assert [outcome for _, outcome in first.outcomes] == [Outcome.COUNTED] * 2
+    assert [outcome for _, outcome in again.outcomes] == [Outcome.REPEAT] * 2
+    later = list(partition.pass_time(START + timedelta(seconds=10)))
+    assert total([first, again, *later]) == 2
+
+
+def test_a_new_owner_goes_on_where_the_old_one_stopped() -> None:
+    old = Partition({}, SETTINGS)
+    change = old.apply(record("all", 0, [START]))
+    new = Partition({"all": change.state}, SETTINGS)
+    assert [outcome for _, outcome in new.apply(record("all", 0, [START])).outcomes] == [Outcome.REPEAT]
+    assert [outcome for _, outcome in new.apply(record("all", 1, [START])).outcomes] == [Outcome.COUNTED]
+
+
+def test_a_row_that_the_old_owner_did_not_publish_is_published_by_the_new_one() -> None:
+    change = Partition({}, SETTINGS).apply(record("all", 0, [START]))
+    assert change.windows == []
+    rows = newest(list(Partition({"all": change.state}, SETTINGS).pass_time(START + timedelta(hours=3))))
+    assert [(row.neutral, row.final) for row in rows.values()] == [(1, True)]
+
+
+def test_subjects_without_anything_pending_cost_nothing_as_time_passes() -> None:
+    partition = Partition({}, SETTINGS)
+    partition.apply(record("all", 0, [START]))
+    assert list(partition.pass_time(START + timedelta(hours=3)))
+    assert not list(partition.pass_time(START + timedelta(hours=4)))
+
+
+def test_a_quiet_subjects_alert_is_resolved_as_time_passes() -> None:
+    partition = Partition({}, SETTINGS)
+    hours = [START + timedelta(hours=number / 2) for number in range(96)]
+    offset = len(hours)
+    partition.apply(record("entity:X", 0, hours))
+    surge = [hours[-1] + timedelta(minutes=10, seconds=10 * number) for number in range(40)]
+    alerts = partition.apply(record("entity:X", offset, surge, "negative")).alerts
+    assert alerts[-1].state is AlertState.FIRING
+    assert list(partition.firing()) == [alerts[-1].severity.value]
+    changes = list(partition.pass_time(surge[-1] + timedelta(days=1)))
+    assert changes[0].alerts[-1].state is AlertState.RESOLVED
+    assert changes[0].alerts[-1].id == alerts[-1].id
+    assert not list(partition.firing())
+
+
+def test_no_row_is_lost_when_one_record_spans_weeks() -> None:
+    partition = Partition({}, SETTINGS)
+    days = [START + timedelta(days=number) for number in range(60)]
+    changes = [partition.apply(record("all", 0, days)), *partition.pass_time(days[-1] + timedelta(days=2))]
+    assert total(changes) == 60
