@@ -125,6 +125,56 @@ def test_an_integer_model_stays_on_the_cpu_unless_the_user_insists(tmp_path, mon
     assert asked == [["CPUExecutionProvider"], ["CUDAExecutionProvider", "CPUExecutionProvider"]]
 
 
+class PretendedGpu(onnxruntime.InferenceSession):
+    """A CPU session that says it were on a GPU, and writes down the shapes that it ran."""
+
+    memory = 10_000_000
+
+    def __init__(self, *arguments, **others):
+        super().__init__(*arguments, **others | {"providers": ["CPUExecutionProvider"]})
+        self.shapes: list[tuple[int, int]] = []
+
+    def get_providers(self):
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def run(self, names, feeds):
+        self.shapes.append(feeds["input_ids"].shape)
+        if feeds["input_ids"].size > self.memory:
+            raise RuntimeError("Failed to allocate memory")
+        return super().run(names, feeds)
+
+
+@pytest.fixture
+def _pretended_gpu(monkeypatch):
+    monkeypatch.setattr(onnxruntime, "InferenceSession", PretendedGpu)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+
+
+@pytest.mark.usefixtures("_pretended_gpu")
+def test_on_a_gpu_the_largest_shape_is_warmed_first(tmp_path):
+    bundle = make_tiny_bundle(tmp_path, maximum_tokens=100)
+
+    session = Session(bundle, EngineSettings(batch_tokens=1000, batch_texts=50))
+
+    assert session.provider == "cuda"
+    assert session._session.shapes == [(10, 100), (15, 64), (31, 32), (50, 16)]
+
+
+@pytest.mark.usefixtures("_pretended_gpu")
+def test_on_a_gpu_lengths_are_rounded_up_but_not_beyond_the_model(tmp_path):
+    session = Session(make_tiny_bundle(tmp_path, maximum_tokens=100), EngineSettings())
+
+    assert [session.run([[0] * length])[1] for length in (9, 16, 97, 100)] == [16, 16, 100, 100]
+
+
+@pytest.mark.usefixtures("_pretended_gpu")
+def test_a_gpu_without_enough_memory_says_what_to_lower(tiny_bundle, monkeypatch):
+    monkeypatch.setattr(PretendedGpu, "memory", 1000)
+
+    with pytest.raises(ModelError, match=r"allocate memory; .* lower engine\.batch_tokens"):
+        Session(tiny_bundle, EngineSettings())
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not _has_cuda(), reason="no CUDA device, or ONNX Runtime is built without it")
 def test_a_gpu_gives_the_same_logits_as_the_cpu(tiny_bundle):
