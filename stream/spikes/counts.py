@@ -1,6 +1,7 @@
 """Counts in equal buckets of event time, of which the newest are kept."""
 
 from collections.abc import Sequence
+from itertools import chain
 
 BUCKETS = 96
 """How many buckets a ring holds: a day of quarter hours, or an hour and a half of minutes."""
@@ -50,20 +51,12 @@ class Ring:
         return sum(self.columns[column][start : last - self.first + 1])
 
     def dump(self) -> list[int]:
-        """The ring as numbers: only the buckets that are not empty."""
-        filled = [i for i, counts in enumerate(zip(*self.columns, strict=True)) if any(counts)]
-        return [
-            self.first,
-            len(filled),
-            *filled,
-            *(column[i] for column in self.columns for i in filled),
-        ]
+        """The ring as numbers."""
+        return [self.first, *chain.from_iterable(self.columns)]
 
     def load(self, numbers: Sequence[int]) -> int:
         """Read what `dump` made from the start of `numbers`; returns how many were read."""
-        self.first, size = numbers[0], numbers[1]
-        filled = numbers[2 : 2 + size]
-        for place, column in enumerate(self.columns, start=1):
-            for i, value in zip(filled, numbers[2 + place * size : 2 + (place + 1) * size], strict=True):
-                column[i] = value
-        return 2 + (1 + len(self.columns)) * size
+        self.first = numbers[0]
+        for place, column in enumerate(self.columns):
+            column[:] = numbers[1 + place * BUCKETS : 1 + (place + 1) * BUCKETS]
+        return 1 + len(self.columns) * BUCKETS

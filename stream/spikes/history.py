@@ -16,7 +16,7 @@ from stream.spikes.dispersion import Dispersion
 from stream.spikes.novelty import UNIT
 from stream.spikes.settings import MINUTE_WINDOWS_SECONDS, SpikeSettings
 from stream.spikes.state import Floats
-from stream.spikes.trend import NEGATIVE, WEIGHT, Trend
+from stream.spikes.trend import NEGATIVE, REPEATED, Trend
 
 _MINUTE = 60
 
@@ -27,11 +27,12 @@ class Columns(NamedTuple):
     negative: int
     total: tuple[int, ...]
     """They add up to all events."""
-    weight: int
+    repeated: int
+    """Units by which near-duplicates lessen the weight of the negatives."""
 
 
-_OF_MINUTES = Columns(negative=0, total=(1,), weight=2)
-_OF_TREND = Columns(negative=NEGATIVE, total=tuple(range(WEIGHT)), weight=WEIGHT)
+_OF_MINUTES = Columns(negative=0, total=(1,), repeated=2)
+_OF_TREND = Columns(negative=NEGATIVE, total=tuple(range(REPEATED)), repeated=REPEATED)
 # With less than a day of history its forecasts are too poor to tell dispersion from their own errors, and what
 # came during an alert is better than nothing.
 _YOUNG_HOURS = 24.0
@@ -50,7 +51,7 @@ class Counts:
         self._first, self._last = first, (end - 1) // ring.seconds
         self.start, self.end = first * ring.seconds, end
         self.negative = ring.total(columns.negative, first, self._last)
-        self.weight = ring.total(columns.weight, first, self._last) / UNIT
+        self.weight = self.negative - ring.total(columns.repeated, first, self._last) / UNIT
         """Negatives, near-duplicates weighing less."""
 
     @property
@@ -98,20 +99,22 @@ class History:
         seconds = self.trend.ring.seconds
         return (max(time, self.now) // seconds - BUCKETS + 1) * seconds
 
-    def count(self, time: int, sentiment: Sentiment, weight: int) -> None:
-        """Count an event that is not older than `oldest`; its novelty weighs `weight` units."""
+    def count(self, time: int, sentiment: Sentiment, weight: int = UNIT) -> None:
+        """Count an event that is not older than `oldest`; a negative weighs as many units in the tests."""
         negative = sentiment == "negative"
         seconds = self.trend.ring.seconds
         self._newest = max(self._newest, time)
-        self.trend.count(time, sentiment, weight)
+        self.trend.count(time, sentiment, UNIT - weight)
         if time // seconds < self._learned:
-            self._baseline.learn_late(time, self._learned * seconds, weight=weight / UNIT, negative=negative)
+            self._baseline.learn_late(
+                time, self._learned * seconds, weight=negative * weight / UNIT, negative=negative
+            )
         minute = time // _MINUTE
         if minute >= self._minutes.first:
             self._minutes.add(minute, _OF_MINUTES.total[0], 1)
             if negative:
                 self._minutes.add(minute, _OF_MINUTES.negative, 1)
-                self._minutes.add(minute, _OF_MINUTES.weight, weight)
+                self._minutes.add(minute, _OF_MINUTES.repeated, UNIT - weight)
 
     def window(self, seconds: int, end: int) -> Counts | None:
         """Counts of the window of that length that ends with the second `end`; None where not all is kept."""

@@ -7,7 +7,7 @@ It speaks seldom: when the state changes, when the severity rises, when the peak
 """
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -185,14 +185,20 @@ class Lifecycle:
         life.revision += 1
         life.told_peaks = dict(life.peaks)
 
-    def dump(self) -> dict[str, Any]:
-        """The alert as JSON values."""
-        return {} if self.life is None else asdict(self.life)
+    def dump(self) -> list[Any]:
+        """The alert as JSON values, in the order of its fields."""
+        if self.life is None:
+            return []
+        return [*(vars(self.life) | {"strongest": [*vars(self.life.strongest).values()]}).values()]
 
-    def load(self, state: dict[str, Any]) -> None:
+    def load(self, parts: list[Any]) -> None:
         """Read what `dump` made."""
-        if state:
-            self.life = _LIFE.validate_python(state)
+        if parts:
+            values = dict(zip(_LIFE_FIELDS, parts, strict=True))
+            values["strongest"] = dict(zip(_FINDING_FIELDS, values["strongest"], strict=True))
+            self.life = _LIFE.validate_python(values)
 
 
 _LIFE = TypeAdapter(Life)
+_LIFE_FIELDS = [field.name for field in fields(Life)]
+_FINDING_FIELDS = [field.name for field in fields(Finding)]

@@ -1,14 +1,15 @@
 """How numbers are packed into a subject's state, which is JSON of at most 4 KB.
 
-Integers become the differences between neighbours, each in as few bytes as it needs: counts of neighbouring
-intervals and offsets of sibling partitions are close to each other. Bytes become base 85, whose letters JSON
-need not escape.
+Integers become the differences between neighbours, each in as few bytes as it needs, and these are compressed:
+counts of neighbouring intervals and offsets of sibling partitions are close to each other. Bytes become base 64.
+What cannot be unpacked raises ValueError.
 
 Errors:
-    StateError   a state that cannot be read
+    StateError   a subject's state that cannot be read
 """
 
 import base64
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -23,15 +24,12 @@ class StateError(Exception):
 
 def pack_bytes(value: bytes) -> str:
     """`value` as text that fits into JSON."""
-    return base64.b85encode(value).decode()
+    return base64.b64encode(value).decode()
 
 
 def unpack_bytes(text: str) -> bytes:
     """The inverse of `pack_bytes`."""
-    try:
-        return base64.b85decode(text)
-    except ValueError as error:
-        raise StateError(f"a packed part of the state is damaged: {error}") from error
+    return base64.b64decode(text, validate=True)
 
 
 def pack_integers(values: Sequence[int]) -> str:
@@ -50,22 +48,29 @@ def pack_integers(values: Sequence[int]) -> str:
         more.append((rest >> 7) != 0)
     written = np.stack([np.ones(len(values), dtype=bool), *more[:-1]], axis=1)
     table = np.stack(sevens, axis=1) | (np.stack(more, axis=1) << 7)
-    return pack_bytes(table[written].astype(np.uint8).tobytes())
+    return pack_bytes(zlib.compress(table[written].astype(np.uint8).tobytes()))
 
 
 def unpack_integers(text: str) -> list[int]:
     """The inverse of `pack_integers`."""
-    content = np.frombuffer(unpack_bytes(text), dtype=np.uint8).astype(np.int64)
-    if not len(content):
+    if not text:
         return []
+    content = np.frombuffer(_decompress(unpack_bytes(text)), dtype=np.uint8).astype(np.int64)
     ends = content < 128
     if not ends[-1]:
-        raise StateError("a packed part of the state is cut short")
+        raise ValueError("packed integers are cut short")
     starts = np.flatnonzero(np.concatenate(([True], ends[:-1])))
     places = np.arange(len(content)) - np.repeat(starts, np.diff(starts, append=len(content)))
     zigzag = np.add.reduceat((content & 127) << (7 * places), starts)
     numbers: list[int] = np.cumsum((zigzag >> 1) ^ -(zigzag & 1)).tolist()
     return numbers
+
+
+def _decompress(content: bytes) -> bytes:
+    try:
+        return zlib.decompress(content)
+    except zlib.error as error:
+        raise ValueError(f"packed integers are damaged: {error}") from error
 
 
 def pack_floats(values: Floats) -> str:

@@ -13,7 +13,7 @@ from pydantic_core import from_json, to_json
 from stream.records import Alert, AlertState, Observation, Window
 from stream.spikes.evidence import Proof
 from stream.spikes.history import History
-from stream.spikes.lifecycle import Lifecycle
+from stream.spikes.lifecycle import Life, Lifecycle
 from stream.spikes.novelty import SIGNATURE_BYTES, Novelty, read_signature
 from stream.spikes.reason import reason
 from stream.spikes.settings import SpikeSettings
@@ -78,7 +78,7 @@ class Subject:
             self._proof.add(observation, time, story)
             self._test({time, self._history.now})
         else:
-            self._history.count(time, observation.sentiment, 0)
+            self._history.count(time, observation.sentiment)
         return Outcome.COUNTED
 
     def advance(self, time: datetime) -> None:
@@ -96,6 +96,11 @@ class Subject:
     def active(self) -> bool:
         """Whether something would happen if time passed: an alert is not over, or a row not told for good."""
         return self._cycle.active or self._history.trend.waiting
+
+    @property
+    def alert(self) -> Life | None:
+        """The latest alert, whatever has become of it."""
+        return self._cycle.life
 
     def take_alerts(self) -> list[Alert]:
         """The revisions since the last call, oldest first.

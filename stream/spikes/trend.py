@@ -8,9 +8,9 @@ from stream.records import Window
 from stream.spikes.counts import Ring
 
 NEGATIVE = SENTIMENTS.index("negative")
-WEIGHT = len(SENTIMENTS)
-"""Column of the negatives' novelty weights, in units."""
-_STATUS = WEIGHT + 1
+REPEATED = len(SENTIMENTS)
+"""Column of what near-duplicates lessen the weight of the negatives by, in units."""
+_STATUS = REPEATED + 1
 _TOLD, _PROVISIONAL, _CHANGED = 0, 1, 2
 
 Expect = Callable[[int, int], float | None]
@@ -29,11 +29,11 @@ class Trend:
         self.waiting = False
         """Whether a row has not been told for good."""
 
-    def count(self, time: int, sentiment: Sentiment, weight: int) -> None:
+    def count(self, time: int, sentiment: Sentiment, repeated: int) -> None:
         """Count an event into its row, which must be kept."""
         bucket = time // self._seconds
         self.ring.add(bucket, SENTIMENTS.index(sentiment), 1)
-        self.ring.add(bucket, WEIGHT, weight)
+        self.ring.add(bucket, REPEATED, repeated)
         self.ring.columns[_STATUS][bucket - self.ring.first] = _CHANGED
         self.waiting = True
 

@@ -1,0 +1,88 @@
+"""Streams of observations for the tests of the detector."""
+
+import random
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from stream.labels import Sentiment
+from stream.records import Alert, AlertState, Observation, Position, Window
+from stream.spikes.settings import SpikeSettings
+from stream.spikes.subject import Subject
+
+MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
+SETTINGS = SpikeSettings(false_alarms_per_day=0.1)
+BUNDLE = "bundle-1"
+
+
+def at(hours: float) -> datetime:
+    """So many hours after the beginning of a Monday."""
+    return MONDAY + timedelta(hours=hours)
+
+
+def observation(
+    offset: int,
+    hours: float,
+    sentiment: Sentiment = "negative",
+    *,
+    partition: int = 0,
+    topic: str = "news.raw",
+    negative: float | None = None,
+    **fields: object,
+) -> Observation:
+    """One event, told by its offset."""
+    if negative is None:
+        negative = 0.9 if sentiment == "negative" else 0.1
+    values = {"id": f"{topic}-{partition}-{offset}", "excerpt": f"Item {offset}", **fields}
+    return Observation(
+        position=Position(topic=topic, partition=partition, offset=offset),
+        time=at(hours),
+        sentiment=sentiment,
+        negative=negative,
+        **values,
+    )
+
+
+class Feed:
+    """Makes events at random times, numbered on from call to call."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self._random = random.Random(seed)
+        self._offset = 0
+
+    def between(self, start: float, end: float, **rates: float) -> list[Observation]:
+        """Events from hour `start` to hour `end`; `rates` are events per hour by sentiment."""
+        total = sum(rates.values())
+        events = []
+        time = start + self._random.expovariate(total)
+        while time < end:
+            sentiment = self._random.choices(list(rates), list(rates.values()))[0]
+            events.append(observation(self._offset, time, sentiment))  # type: ignore[arg-type]
+            self._offset += 1
+            time += self._random.expovariate(total)
+        return events
+
+
+def watch(subject: Subject, events: Iterable[Observation]) -> list[Alert]:
+    """Let the subject see the events; returns all revisions of its alerts."""
+
+    def seen() -> Iterator[Alert]:
+        for event in events:
+            subject.observe(event, BUNDLE)
+            yield from subject.take_alerts()
+
+    return list(seen())
+
+
+def fired(alerts: Iterable[Alert]) -> list[Alert]:
+    """The revisions in which an alert fires."""
+    return [alert for alert in alerts if alert.state is AlertState.FIRING]
+
+
+def reload(subject: Subject, settings: SpikeSettings = SETTINGS) -> Subject:
+    """The subject after a dump and a load."""
+    return Subject.load(subject.name, subject.dump(), settings)
+
+
+def counts(windows: Iterable[Window]) -> dict[datetime, tuple[int, int, int]]:
+    """Negative, neutral and positive by interval, the newest row valid."""
+    return {row.start: (row.negative, row.neutral, row.positive) for row in windows}
