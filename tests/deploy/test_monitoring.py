@@ -246,6 +246,7 @@ def test_the_dashboard_uses_the_data_source_that_is_provisioned() -> None:
     assert variable["current"]["value"] == source["uid"]
     named = [panel.get("datasource") for panel in panels() if panel["type"] != "row"]
     named += [target["datasource"] for panel in panels() for target in panel.get("targets", [])]
+    named += [entry["datasource"] for entry in DASHBOARD["templating"]["list"] if entry["type"] == "query"]
     assert all(entry == {"type": source["type"], "uid": f"${{{variable['name']}}}"} for entry in named)
 
 
