@@ -33,9 +33,9 @@ _OWN_HOUR = _SLOT_OF_HOUR[_HALVES // 2]
 _NEAR_HOUR = _SLOT_OF_HOUR[(_HALVES // 2 + np.where(_HALVES % 2, 1, -1)) % (7 * 24)]
 _BELIEVED_EVENTS = 10
 _LONGEST_SILENCE_SECONDS = 4 * WEEK
-# Season factors of financial news vary about so much (variance); before a subject's own are known, this keeps it
-# quiet through its first morning. The same number is the standard error of that belief.
-_SEASON_VARIANCE = 0.3
+# Season factors of financial news vary about so much (variance). Where a subject was never watched at an hour,
+# this keeps it quiet through its first morning, and through the Monday after it.
+_SEASON_VARIANCE = 0.5
 _FLAT = 1e-4
 
 
@@ -83,7 +83,8 @@ class _Season:
         self.count = float(count.sum())
         self.hours = float(exposure.sum())
         level = (self.count + 0.5) / max(1e-9, self.hours)
-        weight = 1 / _season_variance(count, exposure * level, dispersion)
+        variance = _season_variance(count, exposure * level, dispersion)
+        weight = 1 / np.maximum(variance, _SEASON_VARIANCE * (1 - exposure))
         spread_counts = count / dispersion + weight
         # The level depends on the factors and they on it; three rounds settle it.
         for _ in range(3):

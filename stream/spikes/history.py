@@ -36,6 +36,8 @@ _OF_TREND = Columns(negative=NEGATIVE, total=tuple(range(REPEATED)), repeated=RE
 # With less than a day of history its forecasts are too poor to tell dispersion from their own errors, and what
 # came during an alert is better than nothing.
 _YOUNG_HOURS = 24.0
+# During an alert a block teaches the dispersion no more than one that far beyond its forecast.
+_USUAL_SPREADS = 3.0
 
 InAlert = Callable[[int, int], bool]
 """Whether a span of time touches an alert."""
@@ -60,10 +62,10 @@ class Counts:
         return sum(self._ring.total(column, self._first, self._last) for column in self._columns.total)
 
     @property
-    def newer(self) -> "Counts":
-        """The window's newer half."""
-        middle = (self._first + self._last + 1) // 2
-        return Counts(self._ring, middle, self.end, self._columns)
+    def newest(self) -> "Counts":
+        """The window's newest quarter."""
+        first = self._last - (self._last - self._first) // 4
+        return Counts(self._ring, first, self.end, self._columns)
 
 
 class History:
@@ -73,6 +75,7 @@ class History:
         self.trend = Trend(subject, settings.interval_seconds, settings.lateness_seconds)
         self._windows = settings.windows_seconds
         self._lateness = settings.lateness_seconds
+        self._ratio = settings.minimum_ratio
         self._minutes = Ring(_MINUTE, 3)
         self._baseline = Baseline(settings.half_life_days)
         self.dispersion = Dispersion(self._windows, settings.half_life_days)
@@ -224,7 +227,8 @@ class History:
             if start <= believed and forecast.history_hours >= _YOUNG_HOURS:
                 weight = counts.weight
                 if covered:
-                    weight = min(weight, _cap(forecast, self.dispersion[window]))
+                    spread = forecast.variance(self.dispersion[window]) ** 0.5
+                    weight = min(weight, forecast.mean + _USUAL_SPREADS * spread)
                 self.dispersion.learn(window, weight, forecast.mean)
             block += 1
         silent = min(until, int(believed) // seconds) - block
@@ -263,8 +267,9 @@ class History:
             return
         share = 1.0
         if counts.weight and in_alert(start, end):
-            cap = _cap(self._baseline.forecast(start, end), self.dispersion.near(seconds))
-            share = min(share, cap / counts.weight)
+            # No more is learned than what would be no surge, lest a long one becomes the norm. If it does not end,
+            # the norm still follows, half as much again with each half-life.
+            share = min(share, self._ratio * self.usual(start, end) / counts.weight)
         self._baseline.learn(
             start,
             min(seconds, end - self._since),
@@ -302,8 +307,3 @@ class History:
         place += self._minutes.load(numbers[place:])
         self.trend.load(numbers[place:])
         self.dispersion.load(floats[Baseline.SIZE :])
-
-
-def _cap(forecast: Forecast, dispersion: float) -> float:
-    """The most that a count during an alert may teach: a long spike must not become the norm."""
-    return float(forecast.mean + 2 * forecast.variance(dispersion) ** 0.5 + 1)

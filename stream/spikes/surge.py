@@ -29,7 +29,7 @@ def find_surges(
         variance = forecast.variance(history.dispersion[window])
         alarms, tail = alarms_per_day(counts.weight, forecast.mean, variance, seconds)
         excess = alarms * len(settings.windows_seconds) / settings.false_alarms_per_day
-        if excess > _NEAR or not _goes_on(history, counts, settings):
+        if excess > _NEAR or not _goes_on(counts, forecast, settings):
             continue
         mixture = history.mixture(counts, in_alert=active)
         ratio = counts.weight / forecast.mean
@@ -60,10 +60,14 @@ def _is_raised(counts: Counts, forecast: Forecast, settings: SpikeSettings, seco
     )
 
 
-def _goes_on(history: History, counts: Counts, settings: SpikeSettings) -> bool:
-    """Whether the newer half of the window is above usual too; if not, its surge is over."""
-    newer = counts.newer
-    return newer.weight >= settings.minimum_ratio * history.usual(newer.start, newer.end)
+def _goes_on(counts: Counts, forecast: Forecast, settings: SpikeSettings) -> bool:
+    """Whether the newest part of the window is above usual too; if not, its surge is over.
+
+    Without this a surge of ten minutes would keep an alert for as long as the longest window remembers it.
+    """
+    newest = counts.newest
+    usual = forecast.mean * (newest.end - newest.start) / (counts.end - counts.start)
+    return newest.weight >= settings.minimum_ratio * usual
 
 
 def _gate(counts: Counts, mixture: Mixture, expected: float, ratio: float) -> bool:

@@ -1,0 +1,311 @@
+"""What alerts, what does not, and what an alert says."""
+
+import random
+from datetime import timedelta
+
+import pytest
+from spike_streams import (
+    BUNDLE,
+    MONDAY,
+    SETTINGS,
+    Feed,
+    at,
+    fired,
+    observation,
+    reload,
+    watch,
+)
+
+from stream.records import AlertState, Severity
+from stream.spikes.novelty import minhash
+from stream.spikes.settings import SpikeSettings
+from stream.spikes.subject import Subject
+
+ORDINARY = {"negative": 4.0, "neutral": 10.0, "positive": 6.0}
+WEEK = 7 * 24.0
+
+
+def watched(feed: Feed, days: float = 7, **rates: float) -> Subject:
+    """A subject with ordinary days behind it, on which nothing fired."""
+    subject = Subject("entity:ACME", SETTINGS)
+    assert fired(watch(subject, feed.between(0, 24 * days, **(rates or ORDINARY)))) == []
+    return subject
+
+
+def surge(feed: Feed, hours: float = 1, start: float = WEEK):
+    """Fifteen times the usual negatives."""
+    return feed.between(start, start + hours, **{**ORDINARY, "negative": 60.0})
+
+
+def test_a_surge_is_found_within_minutes() -> None:
+    feed = Feed()
+    subject = watched(feed, negative=20, neutral=60)
+    first = fired(watch(subject, feed.between(WEEK, WEEK + 1, negative=100, neutral=60)))[0]
+    assert first.updated_at - at(WEEK) < timedelta(minutes=20)
+    assert first.fired_at == first.updated_at
+
+
+def test_ordinary_weeks_stay_quiet() -> None:
+    watched(Feed(5), days=35)
+
+
+def test_a_burst_of_good_news_does_not_alert() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    good_news = {**ORDINARY, "positive": 200.0}
+    assert fired(watch(subject, feed.between(WEEK, WEEK + 2, **good_news))) == []
+
+
+def test_a_burst_of_sheer_volume_does_not_alert() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    many = {sentiment: 12 * rate for sentiment, rate in ORDINARY.items()}
+    assert fired(watch(subject, feed.between(WEEK, WEEK + 2, **many))) == []
+
+
+def test_a_burst_of_sheer_volume_alerts_where_volume_alone_decides() -> None:
+    feed = Feed()
+    settings = SpikeSettings(false_alarms_per_day=0.1, volume_only=True)
+    subject = Subject("x", settings)
+    watch(subject, feed.between(0, WEEK, **ORDINARY))
+    many = {sentiment: 12 * rate for sentiment, rate in ORDINARY.items()}
+    assert fired(watch(subject, feed.between(WEEK, WEEK + 1, **many)))
+
+
+def test_a_surge_alerts_where_nearly_everything_is_always_negative() -> None:
+    feed = Feed()
+    subject = watched(feed, negative=5, neutral=0.2)
+    assert fired(watch(subject, feed.between(WEEK, WEEK + 1, negative=40, neutral=0.2)))
+
+
+def test_a_new_subject_that_is_busy_from_the_start_stays_quiet() -> None:
+    for seed in range(5):
+        assert fired(watch(Subject("x", SETTINGS), Feed(seed).between(0, 48, negative=100))) == []
+
+
+def test_a_glaring_surge_is_found_after_a_few_hours_of_history() -> None:
+    feed = Feed()
+    subject = Subject("x", SETTINGS)
+    assert watch(subject, feed.between(0, 4, negative=0.5, neutral=2)) == []
+    assert fired(watch(subject, feed.between(4, 4.17, negative=90, neutral=2)))
+
+
+def test_a_first_morning_is_no_surge() -> None:
+    feed = Feed()
+    subject = Subject("x", SETTINGS)
+    night = feed.between(20, 31, negative=2, neutral=4)
+    assert fired(watch(subject, [*night, *feed.between(31, 36, negative=6, neutral=12)])) == []
+
+
+def test_a_busy_hour_of_every_day_is_learned() -> None:
+    feed = Feed()
+    subject = Subject("x", SETTINGS)
+    alerts = []
+    for day in range(28):
+        start = 24 * day
+        for begin, end, rate in ((0, 9, 2), (9, 11, 20), (11, 24, 2)):
+            events = feed.between(start + begin, start + end, negative=rate, neutral=3 * rate)
+            alerts += [(day, alert) for alert in fired(watch(subject, events))]
+    assert [day for day, _ in alerts if day >= 14] == []
+    # The same burst at another hour is a surge.
+    at_night = feed.between(28 * 24 + 2, 28 * 24 + 3, negative=20, neutral=6)
+    assert fired(watch(subject, at_night))
+
+
+def test_a_day_of_surge_does_not_become_the_norm() -> None:
+    feed = Feed()
+    subject = watched(feed, days=14)
+    watch(subject, surge(feed, hours=24, start=2 * WEEK))
+    watch(subject, feed.between(2 * WEEK + 24, 2 * WEEK + 48, **ORDINARY))
+    assert fired(watch(subject, surge(feed, start=2 * WEEK + 48)))
+    rows = subject.take_windows(closed_only=True)
+    assert rows[-1].expected_negative == pytest.approx(1, rel=0.5)
+
+
+def test_reposts_weigh_less_but_are_counted() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    story = "ACME shares tumble as the regulator opens an inquiry into its toasters"
+    generator = random.Random(4)
+    reposts = [
+        observation(
+            10**6 + place,
+            WEEK + place / 60,
+            signature=minhash(story + generator.choice(["", "!", " (repost)", " 转发"])),
+        )
+        for place in range(40)
+    ]
+    assert fired(watch(subject, reposts)) == []
+    rows = [row for row in subject.take_windows(closed_only=False) if row.start >= at(WEEK)]
+    assert sum(row.negative for row in rows) == 40
+
+
+def test_silence_of_days_is_no_evidence_of_a_lower_rate() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    later = WEEK + 10 * 24
+    assert fired(watch(subject, feed.between(later, later + 24, **ORDINARY))) == []
+    expected = subject.take_windows(closed_only=True)[-1].expected_negative
+    assert expected == pytest.approx(1, rel=0.4)
+
+
+def test_silence_of_days_is_the_rate_of_a_subject_that_is_seldom_met() -> None:
+    subject = Subject("x", SETTINGS)
+    watch(subject, [observation(n, 25.0 * n) for n in range(60)])
+    subject.take_windows(closed_only=True)
+    watch(subject, [observation(60, 25.0 * 60), observation(61, 25.0 * 61)])
+    expected = subject.take_windows(closed_only=True)[-1].expected_negative
+    assert expected == pytest.approx(1 / 100, rel=0.5)
+
+
+def test_a_gap_of_years_takes_no_time() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    surge_alerts = watch(subject, surge(feed))
+    assert surge_alerts[-1].state is AlertState.FIRING
+    [resolved] = watch(subject, [observation(10**6, WEEK + 24 * 3650, "neutral")])
+    assert resolved.state is AlertState.RESOLVED
+    assert resolved.updated_at - at(WEEK + 1) < timedelta(hours=2)
+
+
+def test_an_alert_is_resolved_when_time_passes_quietly() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    firing = fired(watch(subject, surge(feed)))[-1]
+    assert subject.active
+    for minute in range(6 * 60):
+        subject.advance(at(WEEK + 1) + timedelta(minutes=minute))
+    [resolved] = subject.take_alerts()
+    assert resolved.state is AlertState.RESOLVED
+    assert resolved.id == firing.id
+    assert resolved.revision == firing.revision + 1
+    assert resolved.resolved_at == resolved.updated_at
+    assert resolved.fired_at == firing.fired_at
+    assert timedelta(minutes=30) <= resolved.updated_at - at(WEEK + 1) < timedelta(hours=2.5)
+    subject.take_windows(closed_only=True)
+    assert not subject.active
+
+
+def test_a_surge_soon_after_its_end_reopens_the_same_alert() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    firing = fired(watch(subject, surge(feed, hours=0.5)))[-1]
+    quiet = watch(subject, feed.between(WEEK + 0.5, WEEK + 3, **ORDINARY))
+    resolved = quiet[-1]
+    assert resolved.state is AlertState.RESOLVED
+    again = (resolved.updated_at - MONDAY) / timedelta(hours=1) + 0.5
+    reopened = fired(watch(subject, surge(feed, start=max(again, WEEK + 3))))[0]
+    assert reopened.id == firing.id
+    assert reopened.revision > resolved.revision
+    assert reopened.resolved_at is None
+
+
+def test_a_surge_long_after_is_a_new_alert() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    first = fired(watch(subject, surge(feed)))[0]
+    watch(subject, feed.between(WEEK + 1, WEEK + 24, **ORDINARY))
+    second = fired(watch(subject, surge(feed, start=WEEK + 24)))[0]
+    assert second.id != first.id
+    assert second.revision <= 2
+
+
+def test_revisions_are_few_and_rise_by_one() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    alerts = watch(subject, surge(feed, hours=6))
+    assert [alert.revision for alert in alerts] == list(range(1, len(alerts) + 1))
+    assert len(alerts) <= 12
+    severities = [list(Severity).index(alert.severity) for alert in alerts]
+    assert severities == sorted(severities)
+
+
+def test_a_mild_surge_is_yellow_and_a_glaring_one_red() -> None:
+    feed = Feed()
+    mild = fired(watch(watched(feed), feed.between(WEEK, WEEK + 3, **{**ORDINARY, "negative": 18.0})))
+    feed = Feed()
+    glaring = fired(watch(watched(feed), feed.between(WEEK, WEEK + 1, negative=100)))
+    assert mild[-1].severity is Severity.YELLOW
+    assert glaring[-1].severity is Severity.RED
+
+
+def test_an_alert_that_never_fires_is_resolved_too() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    alerts = []
+    for place in range(30):
+        if alerts:
+            break
+        alerts += watch(subject, [observation(10**6 + place, WEEK + 0.02 * place)])
+    for minute in range(0, 300, 10):
+        subject.advance(at(WEEK + 1) + timedelta(minutes=minute))
+    alerts += subject.take_alerts()
+    assert [alert.state for alert in alerts] == [AlertState.PENDING, AlertState.RESOLVED]
+    assert alerts[-1].fired_at is None
+
+
+def test_an_alert_says_why() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    told = [
+        observation(
+            10**6 + place,
+            WEEK + place / 60,
+            negative=0.5 + place / 100,
+            excerpt=f"Complaint {place} about the toaster",
+            url=f"https://example.com/{place}",
+            topics=["product", "legal-regulation"] if place % 3 else ["product"],
+            signature=minhash(f"{place} {random.Random(place).random()} toaster"),
+        )
+        for place in range(40)
+    ]
+    alert = fired(watch(subject, told))[-1]
+    assert alert.bundle == BUNDLE
+    assert alert.subject == "entity:ACME"
+    assert alert.started_at <= at(WEEK) <= alert.updated_at
+    assert alert.reason.startswith(f"{alert.negative} negatives in ")
+    assert "usually 2" in alert.reason
+    assert alert.reason.endswith("mostly product, legal-regulation")
+    assert alert.probability < 1e-4
+    assert alert.negative <= alert.total
+    assert alert.expected_negative < alert.negative / 1.5
+    shown = [evidence.negative for evidence in alert.evidence]
+    assert shown == sorted(shown, reverse=True)
+    assert len(shown) == 5
+    assert alert.evidence[0].url == f"https://example.com/{alert.evidence[0].excerpt.split()[1]}"
+
+
+def test_evidence_shows_a_story_once() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    signature = minhash("The same complaint about the toaster, copied again and again")
+    told = [
+        observation(10**6 + n, WEEK + n / 60, signature=signature if n % 2 else None, id=f"new-{n}")
+        for n in range(40)
+    ]
+    alert = fired(watch(subject, told))[-1]
+    copies = [evidence for evidence in alert.evidence if int(evidence.id.split("-")[1]) % 2]
+    assert len(copies) <= 1
+
+
+def test_the_same_surge_has_the_same_id_whoever_finds_it() -> None:
+    def find(name: str) -> str:
+        feed = Feed()
+        subject = Subject(name, SETTINGS)
+        watch(subject, feed.between(0, WEEK, **ORDINARY))
+        return fired(watch(reload(subject), surge(feed)))[0].id
+
+    assert find("entity:A") == find("entity:A")
+    assert find("entity:A") != find("entity:B")
+
+
+def test_a_surge_in_a_backlog_is_found_in_its_own_time() -> None:
+    feed = Feed()
+    subject = watched(feed)
+    later = WEEK + 3
+    watch(subject, feed.between(WEEK, later, neutral=16))
+    backlog = [
+        observation(place, WEEK - 1 + place / 40, partition=7, excerpt="From the backlog")
+        for place in range(80)
+    ]
+    assert fired(watch(subject, backlog))
