@@ -1,0 +1,64 @@
+"""The tails behind the tests."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from stream.spikes.surprise import alarms_per_day, others_are_usual, share_rises, volume_tail
+
+means = st.floats(0.01, 5000)
+
+
+@given(st.integers(1, 3000), means)
+def test_without_dispersion_the_tail_is_poissons(count: int, mean: float) -> None:
+    assert volume_tail(count, mean, mean) == pytest.approx(
+        float(stats.poisson.sf(count - 1, mean)), rel=1e-6, abs=1e-300
+    )
+
+
+@given(st.integers(1, 3000), means, st.floats(1.01, 20))
+def test_with_dispersion_the_tail_is_the_negative_binomials(
+    count: int, mean: float, dispersion: float
+) -> None:
+    size = mean / (dispersion - 1)
+    expected = float(stats.nbinom.sf(count - 1, size, 1 / dispersion))
+    assert volume_tail(count, mean, mean * dispersion) == pytest.approx(expected, rel=1e-4, abs=1e-300)
+
+
+@given(st.floats(0.1, 2000), st.floats(0.1, 500), means, st.floats(1, 50))
+def test_more_negatives_never_lower_the_score(
+    count: float, more: float, mean: float, dispersion: float
+) -> None:
+    variance = mean * dispersion
+    before, _ = alarms_per_day(max(count, mean), mean, variance, 3600)
+    after, _ = alarms_per_day(max(count, mean) + more, mean, variance, 3600)
+    assert after <= before * (1 + 1e-9)
+
+
+@given(st.integers(1, 200), st.integers(0, 400), st.integers(0, 500), st.integers(1, 2000))
+def test_more_negatives_never_close_the_gate(
+    negative: int, others: int, history_negative: int, history_others: int
+) -> None:
+    history = {
+        "history_negative": float(history_negative),
+        "history_total": float(history_negative + history_others),
+    }
+    if negative / (negative + others) > history_negative / (history_negative + history_others):
+        opened = share_rises(negative, negative + others, **history)
+        assert share_rises(negative + 1, negative + 1 + others, **history) >= opened
+
+
+def test_all_growing_alike_is_no_rise_of_the_share() -> None:
+    assert not share_rises(100, 400, history_negative=1000, history_total=4000)
+    assert share_rises(160, 400, history_negative=1000, history_total=4000)
+
+
+def test_a_share_known_from_few_events_rises_less_easily() -> None:
+    assert share_rises(8, 16, history_negative=1000, history_total=5000)
+    assert not share_rises(8, 16, history_negative=1, history_total=5)
+
+
+def test_sheer_volume_lifts_the_others_too() -> None:
+    assert others_are_usual(3, usual_others=2, ratio=10)
+    assert not others_are_usual(20, usual_others=2, ratio=10)
