@@ -118,9 +118,13 @@ class Progress:
     @property
     def speed(self) -> float:
         """Event seconds per second, as it really is."""
-        return self._rate(lambda sample: sample.time.timestamp() if sample.time else 0.0)
+        timed = [(sample.at, sample.time) for sample in self._samples if sample.time]
+        if len(timed) < 2:
+            return 0.0
+        (first_at, first), (last_at, last) = timed[0], timed[-1]
+        return (last - first).total_seconds() / max(last_at - first_at, 1e-9)
 
-    def _rate(self, value: Callable[[Sample], float]) -> float:
+    def _rate(self, value: Callable[[Sample], int]) -> float:
         if len(self._samples) < 2:
             return 0.0
         first, last = self._samples[0], self._samples[-1]

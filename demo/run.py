@@ -76,14 +76,21 @@ class Demo:
                     if received.number is None:
                         raise
                 finally:
-                    self._presenter.close()
-                    stop_workers(self._workers)
-                    broker.stop()
-                    logging.shutdown()
+                    try:
+                        self._presenter.close()
+                        self._say("ending workers and broker")
+                    finally:  # a terminal that is gone must not keep them
+                        stop_workers(self._workers)
+                        broker.stop()
+                        logging.shutdown()
         if received.number is None or (self._finished and received.number == signal.SIGINT):
             return 0
-        self._presenter.step("stopped before the end; broker and workers are ended")
+        self._say("stopped before the end; nothing is left running")
         return 128 + received.number
+
+    def _say(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._console.print(text, soft_wrap=True)
 
     async def _play(self, folder: Path) -> None:
         await create_topics(self._settings)

@@ -43,13 +43,13 @@ class Source:
         """What is going to be replayed, and how fast."""
         events = f"{self.name}: {len(self.items):,} events"
         if self.span is None:
-            return f"{events} without a usable time, sent as fast as the workers can"
+            return f"{events}\nwithout a usable time, so they are sent as fast as the workers can"
         first, last = self.span
-        length = f"{events} from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+        lines = f"{events}\nfrom {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC, "
         if math.isinf(self.speed):
-            return f"{length}, as fast as the workers can"
+            return f"{lines}as fast as the workers can"
         seconds = (last - first).total_seconds() / self.speed
-        return f"{length}, at {self.speed:,.0f}×: about {seconds:,.0f} s, or what the workers need"
+        return f"{lines}at {self.speed:,.0f}×: about {seconds:,.0f} s, or what the workers need"
 
 
 def open_source(file: Path | None, speed: str | None, watchlist_file: Path | None) -> Source:

@@ -53,6 +53,8 @@ def _processed(scene: Scene) -> Iterator[Text]:
             f"{count:,} {_LANGUAGES.get(name, name)}" for name, count in readings.languages.most_common()
         )
         yield Text(f"  {counts}; {languages}")
+    if readings.latency_seconds is not None:
+        yield Text(f"  {readings.latency_seconds:.2f} s on average from the broker to a confirmed score")
     uncounted = progress.scored - progress.counted
     if uncounted > 0:
         yield Text(
@@ -89,11 +91,13 @@ def _alert(scene: Scene, alert: Alert) -> Iterator[Text]:
     line.append(f"{alert.severity.value:<6} ", style=COLOURS[alert.severity])
     line.append(scene.picture.title(alert.subject), style="bold")
     line.append(
-        f"  fired {moment(alert.fired_at)}, {minutes(alert.fired_at - alert.started_at)} into its window; "
-        f"peak {alert.peak_negative} negatives; "
+        f"  fired {moment(alert.fired_at)}, "
+        f"peak {alert.peak_negative} negatives in {duration(timedelta(seconds=alert.window_seconds))}, "
     )
     if alert.state is AlertState.RESOLVED and alert.resolved_at:
-        line.append(f"resolved {moment(alert.resolved_at)}")
+        line.append(
+            f"resolved {moment(alert.resolved_at)}, after {duration(alert.resolved_at - alert.fired_at)}"
+        )
     else:
         line.append("still on at the end")
     yield line
@@ -111,7 +115,7 @@ def _episodes(scene: Scene) -> Iterator[Text]:
             f"{episode.kind} at {scene.picture.title(episode.subject)}, {moment(utc(episode.start))}: "
         )
         if found is not None and found.fired_at is not None:
-            line.append(f"alerted after {minutes(found.fired_at - episode.start)}")
+            line.append(f"alerted after {duration(found.fired_at - episode.start)}")
             line.append("" if right else ", and should not have")
         else:
             line.append("quiet, as it should be" if right else "missed")
@@ -154,10 +158,10 @@ def _how_to_go_on(settings: Settings) -> Iterator[Text]:
     yield Text("  downtick doctor")
 
 
-def minutes(length: timedelta) -> str:
+def duration(length: timedelta) -> str:
     """A length of event time as people say it."""
     total = round(length.total_seconds() / 60)
-    return f"{total} min" if total < 120 else f"{total / 60:.1f} h"
+    return f"{total} min" if abs(total) < 60 else f"{total / 60:.3g} h"
 
 
 def utc(time: datetime) -> datetime:

@@ -22,7 +22,10 @@ _FULL_BAR = 4
 _HEADER_LINES = 5
 _LEAST_ALERT_LINES = 8
 _TABLE_FRAME = 3
-_NAME_WIDTH = 24
+_NAME_WIDTH = 22
+_TEXTS = 2
+"""Worst texts shown of an alert."""
+_INDENT = " " * 10
 
 
 class View:
@@ -116,11 +119,11 @@ def subjects(rows: Sequence[Row]) -> RenderableType:
     """The subjects with their counts, trend and alert."""
     table = Table(expand=True, box=None, padding=(0, 1), header_style="dim", show_edge=False)
     table.add_column("subject", width=_NAME_WIDTH, no_wrap=True, overflow="ellipsis")
-    table.add_column("6 h", justify="right", no_wrap=True, width=6)
+    table.add_column("in 6 h", justify="right", no_wrap=True, width=6)
     table.add_column("negative", justify="right", no_wrap=True, width=8)
     table.add_column("share", justify="right", no_wrap=True, width=6)
     cells = len(rows[0].trend) if rows else 12
-    table.add_column("negatives, last 24 h", no_wrap=True, width=max(cells, 12), overflow="crop")
+    table.add_column("last 24 h", no_wrap=True, width=max(cells, 12), overflow="crop")
     table.add_column("alert", no_wrap=True, ratio=1, overflow="ellipsis")
     for row in rows:
         table.add_row(
@@ -151,12 +154,10 @@ def alert_state(alert: Alert | None) -> Text:
     if alert is None:
         return Text("")
     if alert.state is AlertState.FIRING:
-        return Text(
-            f"● {alert.severity.value} since {_clock(alert)}", style=f"bold {COLOURS[alert.severity]}"
-        )
+        return Text(f"● {alert.severity.value} {_clock(alert)}", style=f"bold {COLOURS[alert.severity]}")
     if alert.state is AlertState.PENDING:
         return Text("○ rising", style="yellow")
-    return Text(f"✓ over at {alert.resolved_at or alert.updated_at:%H:%M}", style="green")
+    return Text(f"✓ over {alert.resolved_at or alert.updated_at:%H:%M}", style="green")
 
 
 def alerts(scene: Scene, width: int, height: int) -> RenderableType:
@@ -164,14 +165,12 @@ def alerts(scene: Scene, width: int, height: int) -> RenderableType:
     lines: list[Text] = []
     room = height - 2
     for alert in scene.picture.fired:
-        own = alert_lines(scene, alert)
+        own = alert_lines(scene, alert, width - 4)
         # One alert is shown in part rather than not at all.
         if lines and len(lines) + 2 > room:
             break
         lines += own
     shown = lines[: max(0, room)]
-    for line in shown:
-        line.truncate(width - 4, overflow="ellipsis")
     if not shown:
         shown = [Text("none so far: an alert needs more negatives than a subject's own history", style="dim")]
     firing = sum(alert.state is AlertState.FIRING for alert in scene.picture.fired)
@@ -181,20 +180,26 @@ def alerts(scene: Scene, width: int, height: int) -> RenderableType:
     )
 
 
-def alert_lines(scene: Scene, alert: Alert) -> list[Text]:
-    """An alert for the panel: what, why, and its worst texts while it fires."""
+def alert_lines(scene: Scene, alert: Alert, width: int) -> list[Text]:
+    """An alert in lines of at most so many columns: what, why, and its worst texts while it fires."""
     on = _is_on(alert)
     colour = COLOURS[alert.severity] if on else "green"
     first = Text()
     first.append(f"{moment(alert.updated_at)} ", style="dim")
     first.append(f"{alert.state.value} {alert.severity.value} ", style=f"bold {colour}")
     first.append(scene.picture.title(alert.subject), style="bold")
-    first.append(f"  {alert.reason}")
-    texts = [
-        Text(f"            {evidence.negative:.2f} {evidence.excerpt}", style="dim")
-        for evidence in alert.evidence[: 2 if on else 0]
+    reason = Text(f"  {alert.reason}")
+    if first.cell_len + reason.cell_len <= width:
+        lines = [first + reason]
+    else:
+        lines = [first, Text(_INDENT) + reason] if on else [first]
+    lines += [
+        Text(f"{_INDENT}  {evidence.negative:.2f} {evidence.excerpt}", style="dim")
+        for evidence in alert.evidence[: _TEXTS if on else 0]
     ]
-    return [first, *texts]
+    for line in lines:
+        line.truncate(width, overflow="ellipsis")
+    return lines
 
 
 def _is_on(alert: Alert) -> bool:
