@@ -75,7 +75,6 @@ class History:
         self.trend = Trend(subject, settings.interval_seconds, settings.lateness_seconds)
         self._windows = settings.windows_seconds
         self._lateness = settings.lateness_seconds
-        self._ratio = settings.minimum_ratio
         self._minutes = Ring(_MINUTE, 3)
         self._baseline = Baseline(settings.half_life_days)
         self.dispersion = Dispersion(self._windows, settings.half_life_days)
@@ -265,11 +264,7 @@ class History:
             self._filled = bucket
         elif (bucket - self._filled) * seconds > self._baseline.believed_silence:
             return
-        share = 1.0
-        if counts.weight and in_alert(start, end):
-            # No more is learned than what would be no surge, lest a long one becomes the norm. If it does not end,
-            # the norm still follows, half as much again with each half-life.
-            share = min(share, self._ratio * self.usual(start, end) / counts.weight)
+        share = self._share_learned(bucket) if counts.weight and in_alert(start, end) else 1.0
         self._baseline.learn(
             start,
             min(seconds, end - self._since),
@@ -277,6 +272,20 @@ class History:
             negative=counts.negative * share,
             total=counts.total * share,
         )
+
+    def _share_learned(self, bucket: int) -> float:
+        """Share of an interval during an alert that is learned.
+
+        Of each hour no more than a high but usual count, lest a long surge becomes the norm. Hours, since of an
+        interval in which next to nothing is expected hardly one event would be learned, and the level would sink.
+        """
+        ring = self.trend.ring
+        span = max(HOUR, ring.seconds)
+        start = bucket * ring.seconds // span * span
+        counts = Counts(ring, start // ring.seconds, start + span, _OF_TREND)
+        forecast = self._baseline.forecast(start, start + span)
+        most = forecast.mean + 2 * forecast.variance(self.dispersion.near(span)) ** 0.5
+        return float(min(1.0, most / max(counts.weight, 1e-9)))
 
     # State
 

@@ -1,10 +1,10 @@
 """The test of one window: whether it shows a surge, or comes near one."""
 
-from stream.spikes.baseline import HOUR, Forecast, Mixture
+from stream.spikes.baseline import HOUR, Forecast
 from stream.spikes.history import Counts, History
 from stream.spikes.lifecycle import Finding
 from stream.spikes.settings import SpikeSettings
-from stream.spikes.surprise import alarms_per_day, others_are_usual, share_rises
+from stream.spikes.surprise import alarms_per_day, share_rises
 
 # A test is near its level within this factor of it.
 _NEAR = 10.0
@@ -32,9 +32,12 @@ def find_surges(
         if excess > _NEAR or not _goes_on(counts, forecast, settings):
             continue
         mixture = history.mixture(counts, in_alert=active)
-        ratio = counts.weight / forecast.mean
-        expected = forecast.mean * mixture.copies
-        if not (firing or settings.volume_only or _gate(counts, mixture, expected, ratio)):
+        if not (firing or settings.volume_only) and not share_rises(
+            counts.negative,
+            counts.total,
+            history_negative=mixture.negative,
+            history_total=mixture.total,
+        ):
             continue
         findings.append(
             Finding(
@@ -42,11 +45,11 @@ def find_surges(
                 start=counts.start,
                 negative=counts.negative,
                 total=counts.total,
-                expected=expected,
+                expected=forecast.mean * mixture.copies,
                 expected_share=mixture.share,
                 probability=tail,
                 excess=excess,
-                ratio=ratio,
+                ratio=counts.weight / forecast.mean,
             )
         )
     return findings
@@ -68,18 +71,3 @@ def _goes_on(counts: Counts, forecast: Forecast, settings: SpikeSettings) -> boo
     newest = counts.newest
     usual = forecast.mean * (newest.end - newest.start) / (counts.end - counts.start)
     return newest.weight >= settings.minimum_ratio * usual
-
-
-def _gate(counts: Counts, mixture: Mixture, expected: float, ratio: float) -> bool:
-    """Whether the share of negatives agrees that this is no burst of sheer volume."""
-    total = counts.total
-    if share_rises(
-        counts.negative,
-        total,
-        history_negative=mixture.negative,
-        history_total=mixture.total,
-    ):
-        return True
-    return others_are_usual(
-        total - counts.negative, usual_others=expected * (1 / mixture.share - 1), ratio=ratio
-    )

@@ -1,11 +1,10 @@
 """How surprising a window's counts are: by volume, which carries the budget, and by share, the gate beside it."""
 
-import math
-
 from scipy import special
 
 DAY = 86_400
-_SHARE_LEVEL = 0.02
+_SHARE_LEVEL = 0.002
+_MOSTLY = 0.5
 
 
 def volume_tail(count: float, mean: float, variance: float) -> float:
@@ -35,25 +34,20 @@ def alarms_per_day(count: float, mean: float, variance: float, window_seconds: f
 
 
 def share_rises(negative: int, total: int, *, history_negative: float, history_total: float) -> bool:
-    """Whether the share of negatives is above usual: its Beta-binomial tail is below 2 %.
+    """Whether the share of negatives is above usual, by its Beta-binomial tail; true where most always are.
 
-    The gate stands beside a volume test at a level of some 1e-5, so it needs no such level itself: 2 % keeps out
-    bursts in which all grows alike, and a doubling of 15 negatives of 60 events still passes it.
+    The gate stands beside a volume test at a level of some 1e-5, so its own level need not be that strict. But it
+    is looked at again with every event, and in a burst in which all grows alike it must stay closed to the end:
+    at 2 in 1,000 it does in more than nine such bursts of ten, and three times the negatives still open it as soon
+    as the volume test finds them. Where most of what is said is negative anyway, more of it is a surge.
 
     The Beta-binomial is matched by a binomial of as many trials as have its variance.
     """
     alpha, beta = history_negative + 0.5, history_total - history_negative + 1.5
     usual = alpha / (alpha + beta)
+    if usual >= _MOSTLY:
+        return True
     trials = total / (1 + (total - 1) / (alpha + beta + 1))
     successes = negative * trials / total
     tail = special.betainc(successes, trials - successes + 1, usual)
     return bool(tail < _SHARE_LEVEL)
-
-
-def others_are_usual(others: int, *, usual_others: float, ratio: float) -> bool:
-    """Whether the events that are not negative stayed nearer to usual than to growing as the negatives did.
-
-    Where nearly everything is always negative the share cannot rise, but sheer volume would still lift the others.
-    The bound is where both Poisson rates, usual and `ratio` times that, are equally likely.
-    """
-    return others <= usual_others * (ratio - 1) / math.log(ratio)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from stream.spikes.surprise import alarms_per_day, others_are_usual, share_rises, volume_tail
+from stream.spikes.surprise import alarms_per_day, share_rises, volume_tail
 
 means = st.floats(0.01, 5000)
 
@@ -55,10 +55,10 @@ def test_all_growing_alike_is_no_rise_of_the_share() -> None:
 
 
 def test_a_share_known_from_few_events_rises_less_easily() -> None:
-    assert share_rises(8, 16, history_negative=1000, history_total=5000)
-    assert not share_rises(8, 16, history_negative=1, history_total=5)
+    assert share_rises(9, 16, history_negative=1000, history_total=5000)
+    assert not share_rises(9, 16, history_negative=1, history_total=5)
 
 
-def test_sheer_volume_lifts_the_others_too() -> None:
-    assert others_are_usual(3, usual_others=2, ratio=10)
-    assert not others_are_usual(20, usual_others=2, ratio=10)
+def test_where_most_is_always_negative_the_gate_stays_open() -> None:
+    assert share_rises(60, 100, history_negative=600, history_total=1000)
+    assert not share_rises(45, 100, history_negative=450, history_total=1000)
