@@ -9,8 +9,10 @@ from typing import ParamSpec, TypeVar
 import click
 
 from stream.bundle import BundleError
+from stream.engine.errors import EngineError
 from stream.kafka import BrokerError
 from stream.settings import CONFIG_VARIABLE, SettingsError
+from stream.watchlist import WatchlistError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,7 +31,7 @@ class UsageError(Exception):
     """Something that a command was given cannot be used; the message says what and why."""
 
 
-EXPECTED = (SettingsError, BundleError, BrokerError, UsageError)
+EXPECTED = (SettingsError, BundleError, BrokerError, EngineError, WatchlistError, UsageError)
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:

@@ -55,7 +55,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def _checked(name: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(name, works=True, detail=check())
-    except (*EXPECTED, EngineError, OSError) as error:
+    except (*EXPECTED, OSError) as error:
         return Finding(name, works=False, detail=str(error))
 
 

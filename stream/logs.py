@@ -7,8 +7,8 @@ from pythonjsonlogger.json import JsonFormatter
 
 from stream.settings import LoggingSettings
 
-# These report every record or retry; what matters of it, the stages say themselves.
-_CHATTY = ("aiokafka", "faust", "mode", "kafka")
+# These report every retry and every rebalance; what matters of it, the stages say themselves.
+_CHATTY = {"aiokafka": logging.ERROR, "faust": logging.WARNING, "mode": logging.WARNING}
 
 
 def configure_logging(settings: LoggingSettings) -> None:
@@ -31,5 +31,5 @@ def configure_logging(settings: LoggingSettings) -> None:
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
     if settings.level != "debug":
-        for name in _CHATTY:
-            logging.getLogger(name).setLevel(logging.WARNING)
+        for name, level in _CHATTY.items():
+            logging.getLogger(name).setLevel(level)

@@ -166,7 +166,7 @@ class SystemUnderTest:
             try:
                 topic = self.settings.topics.raw
                 pending = [
-                    await producer.send(topic, value, partition=number % PARTITIONS)
+                    await producer.send(topic, value, key=b"%d" % number, partition=number % PARTITIONS)
                     for number, value in enumerate(raw)
                 ]
                 await asyncio.gather(*pending)

@@ -1,31 +1,61 @@
 """The stream's own time, by which an event from the future is put in its place. Pure."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 
 class PartitionClock:
-    """The newest event time of one source partition.
+    """The newest event time of one source partition, and how it stands to the broker's own time.
 
     Live, it follows the wall clock; in a replay of 2014 it runs through 2014. An event that is dated
-    ahead of the wall clock is wrong about its time: it does not move this clock, and is counted at
-    the time that the stream has reached.
+    ahead of the wall clock is wrong about its time, and one without a date says nothing of it: both are
+    counted where the stream has got to, which is as far from the time that the broker recorded as it
+    was for the newest event that does know its time.
     """
 
-    def __init__(self, tolerance: timedelta, reached: datetime | None = None) -> None:
+    def __init__(self, tolerance: timedelta) -> None:
         self._tolerance = tolerance
-        self.reached = reached
+        self._ahead = timedelta()
+        """Event time minus recorded time, of the event that moved this clock last."""
+        self._told = False
+        """Whether any event has told its time; until then the broker's time stands in for it."""
+        self.reached: datetime | None = None
 
     def place(self, claimed: datetime | None, recorded: datetime, wall: datetime) -> tuple[datetime, bool]:
         """Return the time at which to count an event, and whether its own lies in the future.
 
         `claimed` is the event's own time, `recorded` the broker's, `wall` the time now.
         """
-        time = claimed if claimed is not None else recorded
-        if time > wall + self._tolerance:
-            return self.reached or min(recorded, wall), True
-        if self.reached is None or time > self.reached:
-            self.reached = time
-        return time, False
+        if claimed is None:
+            time = min(recorded + self._ahead, wall)
+            self._move_to(time)
+            return time, False
+        if claimed > wall + self._tolerance:
+            return min(recorded + self._ahead, wall), True
+        if not self._told:
+            self._told, self.reached = True, None
+        if self._move_to(claimed):
+            self._ahead = claimed - recorded
+        return claimed, False
+
+    def dump(self) -> str:
+        """The clock in a few characters, which are committed with the offset and outlive a restart."""
+        return f"{self.reached.isoformat()} {self._ahead.total_seconds()}" if self.reached else ""
+
+    def load(self, text: str) -> None:
+        """Go on where the clock that wrote `text` stopped; what is no such text changes nothing."""
+        try:
+            reached, ahead = text.split(" ")
+            moment, difference = datetime.fromisoformat(reached), timedelta(seconds=float(ahead))
+        except (ValueError, OverflowError):
+            return
+        self.reached, self._ahead, self._told = moment, difference, True
+
+    def _move_to(self, time: datetime) -> bool:
+        if self.reached is not None and time <= self.reached:
+            return False
+        self.reached = time
+        return True
 
 
 class StreamClock:
@@ -35,17 +65,15 @@ class StreamClock:
     """
 
     def __init__(self) -> None:
-        self._reached: datetime | None = None
         self._moved_at: datetime | None = None
 
-    def moved_to(self, reached: datetime, wall: datetime) -> None:
-        """An event time was reached at the time `wall`."""
-        if self._reached is None or reached > self._reached:
-            self._reached = reached
+    def moved(self, wall: datetime) -> None:
+        """An event arrived at the time `wall`."""
         self._moved_at = wall
 
-    def now(self, wall: datetime) -> datetime | None:
+    def now(self, clocks: Iterable[PartitionClock], wall: datetime) -> datetime | None:
         """Event time at the time `wall`; None before the first event."""
-        if self._reached is None or self._moved_at is None:
+        reached = [clock.reached for clock in clocks if clock.reached is not None]
+        if not reached or self._moved_at is None:
             return None
-        return self._reached + max(wall - self._moved_at, timedelta())
+        return max(reached) + max(wall - self._moved_at, timedelta())

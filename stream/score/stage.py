@@ -16,7 +16,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, OffsetOutOfRangeError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from aiokafka.structs import ConsumerRecord
 from mode import Service
 
@@ -149,7 +154,7 @@ class ScoreStage(Service):
         """Tell the watch stage how late it is in the stream, also while no event arrives."""
         while not self.should_stop:
             await self.sleep(self._settings.watch.tick_seconds)
-            now = self._stream_clock.now(datetime.now(UTC))
+            now = self._stream_clock.now(self._clocks.values(), datetime.now(UTC))
             if now is not None and self._may_fetch.is_set():
                 await self._publisher.tick(now, self._observed_partitions)
 
@@ -175,6 +180,9 @@ class ScoreStage(Service):
             )
         except OffsetOutOfRangeError as error:
             await self._resume_in_range(error.args[0])
+            return []
+        except NoOffsetForPartitionError:
+            # The fetcher came to a new partition before `begin` did, which sets where it starts.
             return []
         return [record for records in fetched.values() for record in records]
 
@@ -213,12 +221,10 @@ class ScoreStage(Service):
 
     def _offsets(self, records: Sequence[ConsumerRecord]) -> dict[TopicPartition, OffsetAndMetadata]:
         """What to commit for these records; the clock travels with the offset and outlives a restart."""
-        last = {TopicPartition(record.topic, record.partition): record.offset for record in records}
-        clocks = {partition: self._clock(partition).reached for partition in last}
         return {
-            partition: OffsetAndMetadata(offset + 1, reached.isoformat() if reached else "")
-            for partition, offset in last.items()
-            for reached in (clocks[partition],)
+            partition: OffsetAndMetadata(record.offset + 1, self._clock(partition).dump())
+            for record in records
+            for partition in (TopicPartition(record.topic, record.partition),)
         }
 
     def _accept(self, record: ConsumerRecord) -> Accepted | Rejection:
@@ -230,8 +236,7 @@ class ScoreStage(Service):
         moment, in_future = clock.place(decoded.event.time, _recorded_at(record), wall)
         if in_future:
             self._metrics.event_in_future()
-        elif clock.reached is not None:
-            self._stream_clock.moved_to(clock.reached, wall)
+        self._stream_clock.moved(wall)
         return Accepted(decoded.event, decoded.text, self._position(record), moment)
 
     def _clock(self, partition: TopicPartition) -> PartitionClock:
@@ -298,12 +303,11 @@ class ScoreStage(Service):
         """Set where each new partition begins, and fetch."""
         committed = await self._committed(assigned)
         self._reached = {tp: committed[tp].offset for tp in assigned if tp in committed}
-        tolerance = timedelta(seconds=self._settings.score.future_seconds)
         # Another worker may have gone on with a partition that was here before.
-        self._clocks = {tp: PartitionClock(tolerance, _time_of(committed.get(tp))) for tp in assigned}
-        for clock in self._clocks.values():
-            if clock.reached is not None:
-                self._stream_clock.moved_to(clock.reached, datetime.now(UTC))
+        self._clocks.clear()
+        for tp, offset in committed.items():
+            self._clock(tp).load(offset.metadata)
+        self._stream_clock.moved(datetime.now(UTC))
         fresh = [tp for tp in assigned if tp not in committed]
         if fresh:
             at_start = self._settings.score.start_at == "earliest"
@@ -351,14 +355,6 @@ class ScoreStage(Service):
 
 def _recorded_at(record: ConsumerRecord) -> datetime:
     return datetime.fromtimestamp(max(record.timestamp, 0) / 1000, UTC)
-
-
-def _time_of(committed: OffsetAndMetadata | None) -> datetime | None:
-    """The clock that was committed with an offset, if the broker kept it."""
-    try:
-        return datetime.fromisoformat(committed.metadata) if committed and committed.metadata else None
-    except ValueError:
-        return None
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from stream.score.clock import PartitionClock, StreamClock
 
 WALL = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -24,13 +26,47 @@ def test_an_event_from_the_future_is_counted_at_the_streams_own_time_and_moves_n
     clock = PartitionClock(TOLERANCE)
     then = datetime(2014, 9, 3, tzinfo=UTC)
     clock.place(then, WALL, WALL)
-    assert clock.place(WALL + timedelta(days=400), WALL, WALL) == (then, True)
+    later = WALL + timedelta(seconds=2)
+    assert clock.place(WALL + timedelta(days=400), later, later) == (then + timedelta(seconds=2), True)
     assert clock.reached == then
 
 
 def test_an_event_from_the_future_that_comes_first_is_counted_when_it_was_recorded() -> None:
     clock = PartitionClock(TOLERANCE)
     assert clock.place(WALL + timedelta(days=1), WALL, WALL) == (WALL, True)
+    assert clock.reached is None
+
+
+def test_an_event_without_a_time_does_not_tear_a_replay_of_2014_into_the_present() -> None:
+    clock = PartitionClock(TOLERANCE)
+    then = datetime(2014, 9, 3, tzinfo=UTC)
+    clock.place(then, WALL, WALL)
+    later = WALL + timedelta(seconds=2)
+    assert clock.place(None, later, later) == (then + timedelta(seconds=2), False)
+
+
+def test_events_without_times_that_were_left_lying_are_counted_when_they_were_recorded() -> None:
+    clock = PartitionClock(TOLERANCE)
+    for hours in (3, 2, 1):
+        recorded = WALL - timedelta(hours=hours)
+        assert clock.place(None, recorded, WALL) == (recorded, False)
+    assert clock.reached == WALL - timedelta(hours=1)
+
+
+def test_a_clock_outlives_a_restart() -> None:
+    before, after = PartitionClock(TOLERANCE), PartitionClock(TOLERANCE)
+    before.place(datetime(2014, 9, 3, tzinfo=UTC), WALL, WALL)
+    after.load(before.dump())
+    assert after.dump() == before.dump() != ""
+    assert after.place(None, WALL, WALL) == before.place(None, WALL, WALL)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "x", "2014-09-03T00:00:00+00:00", "then now", "2014-09-03T00:00:00 1e99"]
+)
+def test_metadata_of_another_program_is_no_clock(text: str) -> None:
+    clock = PartitionClock(TOLERANCE)
+    clock.load(text)
     assert clock.reached is None
 
 
@@ -47,15 +83,25 @@ def test_an_older_event_does_not_turn_the_clock_back() -> None:
     assert clock.reached == WALL
 
 
-def test_a_silent_streams_time_goes_on_by_itself() -> None:
-    clock = StreamClock()
-    assert clock.now(WALL) is None
+def test_the_first_event_that_tells_its_time_corrects_a_clock_that_had_none() -> None:
+    clock = PartitionClock(TOLERANCE)
+    clock.place(None, WALL, WALL)
     then = datetime(2014, 9, 3, tzinfo=UTC)
-    clock.moved_to(then, WALL)
-    assert clock.now(WALL + timedelta(minutes=30)) == then + timedelta(minutes=30)
+    clock.place(then, WALL, WALL)
+    assert clock.reached == then
+
+
+def test_a_silent_streams_time_goes_on_by_itself() -> None:
+    stream, clocks = StreamClock(), [PartitionClock(TOLERANCE), PartitionClock(TOLERANCE)]
+    assert stream.now(clocks, WALL) is None
+    then = datetime(2014, 9, 3, tzinfo=UTC)
+    clocks[1].place(then, WALL, WALL)
+    stream.moved(WALL)
+    assert stream.now(clocks, WALL + timedelta(minutes=30)) == then + timedelta(minutes=30)
 
 
 def test_a_wall_clock_that_is_set_back_does_not_turn_the_stream_back() -> None:
-    clock = StreamClock()
-    clock.moved_to(WALL, WALL)
-    assert clock.now(WALL - timedelta(hours=1)) == WALL
+    stream, clock = StreamClock(), PartitionClock(TOLERANCE)
+    clock.place(WALL, WALL, WALL)
+    stream.moved(WALL)
+    assert stream.now([clock], WALL - timedelta(hours=1)) == WALL

@@ -31,8 +31,10 @@ def _tiny_model(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> None:
     system.variables["DOWNTICK_BUNDLE"] = str(tiny_bundle.folder)
 
 
-def events(count: int, *, seconds: float = 3.0, prefix: str = "e") -> list[dict[str, str]]:
-    """So many events over the day, at random but always the same, each with a text of its own."""
+def events(
+    count: int, *, start: datetime = START, seconds: float = 3.0, prefix: str = "e"
+) -> list[dict[str, str]]:
+    """So many events from `start` on, at random but always the same, each with a text of its own."""
     random.seed(count)
     rows = []
     for number in range(count):
@@ -40,7 +42,7 @@ def events(count: int, *, seconds: float = 3.0, prefix: str = "e") -> list[dict[
         rows.append(
             {
                 "id": f"{prefix}{number}",
-                "time": (START + timedelta(seconds=number * seconds)).isoformat(),
+                "time": (start + timedelta(seconds=number * seconds)).isoformat(),
                 "text": f"{text} number {prefix}{number}",
             }
         )
@@ -76,7 +78,10 @@ def test_bad_records_are_set_aside_with_their_reason_and_the_stream_goes_on(syst
         (b'{"text": "x", "time": "2026-02-30"}', DeadLetterReason.INVALID),
         (b'{"id": "1"}', DeadLetterReason.NO_TEXT),
         (b'{"text": ""}', DeadLetterReason.NO_TEXT),
-        (json.dumps({"text": "a poisonpill"}).encode(), DeadLetterReason.MODEL_FAILED),
+        (
+            json.dumps({"text": "a poisonpill", "time": START.isoformat()}).encode(),
+            DeadLetterReason.MODEL_FAILED,
+        ),
     ]
     handled = [
         {"text": "bad \ud800 surrogate", "time": START.isoformat()},
@@ -144,7 +149,7 @@ def test_a_worker_that_is_killed_loses_nothing_and_counts_nothing_twice(system: 
     # Both died at once, and a newcomer finds everything as it was: nothing is counted again.
     survivor.stop(signal.SIGKILL)
     system.start_worker()
-    more = events(200, prefix="more")
+    more = events(200, start=START + timedelta(hours=2), prefix="more")
     system.send(more)
     assert system.wait_for_count(6_200, seconds=120) == expected(rows) + expected(more)
 
