@@ -202,6 +202,12 @@ class WatchMetrics:
             "Records of the observed topic that could not be read.",
             registry=registry,
         )
+        self._lag = Gauge(
+            "downtick_watch_lag_records",
+            "Records of the observed topic that wait, per partition that this worker owns.",
+            ["partition"],
+            registry=registry,
+        )
         self._subjects = Gauge("downtick_subjects", "Subjects that this worker owns.", registry=registry)
         self._clock = Gauge(
             "downtick_stream_time_seconds", "Newest event time seen, as Unix time.", registry=registry
@@ -236,6 +242,17 @@ class WatchMetrics:
     def windows_published(self, count: int) -> None:
         """So many rows of the trend are confirmed by the broker."""
         self._windows.inc(count)
+
+    def lag_is(self, partition: int, records: int) -> None:
+        """So many records of a partition wait behind the one just handled."""
+        self._lag.labels(str(partition)).set(records)
+
+    def partitions_moved(self) -> None:
+        """Other subjects may live here now: nothing is known of their alerts until they are read."""
+        self._lag.clear()
+        self._surge.clear()
+        self.firing_are({})
+        self.owns(0)
 
     def unreadable(self) -> None:
         """A record of the observed topic could not be read."""

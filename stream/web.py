@@ -1,16 +1,21 @@
 """The worker's web server: `/metrics`, `/healthz`, `/readyz`."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from aiohttp import web
 from mode import Service
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from stream.command import UsageError
 from stream.settings import WebSettings
 
 Check = Callable[[], bool]
+
+
+def _as_number(check: Check) -> float:
+    return float(check())
 
 
 class WebServer(Service):
@@ -27,6 +32,9 @@ class WebServer(Service):
         self._settings = settings
         self._registry = registry
         self._checks = checks
+        ready = Gauge("downtick_ready", "Whether a check of /readyz holds.", ["check"], registry=registry)
+        for name, check in checks.items():
+            ready.labels(name).set_function(partial(_as_number, check))
 
     async def on_start(self) -> None:
         """Bind the port; `UsageError` if it is taken."""

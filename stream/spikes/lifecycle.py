@@ -117,41 +117,45 @@ class Lifecycle:
         if not findings:
             return False
         finding = min(findings, key=lambda each: each.rank)
+        began = not self.active
+        if began:
+            if not self._in_refractory(now):
+                self.life = self._begin(finding)
+            elif not finding.over:
+                # The surge's aftermath; should it come back in full, its alert goes on.
+                return False
         life = self.life
-        if life is None or life.state is AlertState.RESOLVED:
-            if life is not None and self._may_reopen(life, finding, now):
-                life.resolved = None
-                life.state = AlertState.PENDING
-                life.strongest = finding
-            else:
-                life = self.life = Life(
-                    started=finding.start,
-                    state=AlertState.PENDING,
-                    severity=Severity.YELLOW,
-                    strongest=finding,
-                    hot=now,
-                    peaks={},
-                    told_peaks={},
-                )
-            changed = not finding.over
-        else:
-            changed = False
+        assert life is not None  # noqa: S101  # for the type checker: active, or begun above
+        if life.state is AlertState.RESOLVED:
+            life.state, life.resolved, life.strongest = AlertState.PENDING, None, finding
         life.hot = now
         life.strongest = min(life.strongest, finding, key=lambda each: each.rank)
         for each in findings:
             life.peaks[each.seconds] = max(life.peaks.get(each.seconds, 0), each.negative)
-        if finding.over:
-            changed = self._fire(life, finding, now) or changed
+        changed = self._fire(life, finding, now) if finding.over else began
         if changed:
             self._tell(life)
         return changed
 
-    def _may_reopen(self, life: Life, finding: Finding, now: int) -> bool:
+    def _in_refractory(self, now: int) -> bool:
+        life = self.life
         return (
-            finding.over
+            life is not None
             and life.fired is not None
             and life.resolved is not None
             and now - life.resolved <= self._refractory
+        )
+
+    @staticmethod
+    def _begin(finding: Finding) -> Life:
+        return Life(
+            started=finding.start,
+            state=AlertState.PENDING,
+            severity=Severity.YELLOW,
+            strongest=finding,
+            hot=0,
+            peaks={},
+            told_peaks={},
         )
 
     def _fire(self, life: Life, finding: Finding, now: int) -> bool:

@@ -75,6 +75,7 @@ class Subject:
         if observation.sentiment == "negative":
             weight, story = self._novelty.weigh(read_signature(observation.signature), time)
             self._history.count(time, observation.sentiment, weight)
+            self._forget_evidence()
             self._proof.add(observation, time, story)
             self._test({time, self._history.now})
         else:
@@ -157,12 +158,15 @@ class Subject:
         if self._cycle.see(findings, self._history.now):
             self._publish()
 
+    def _forget_evidence(self) -> None:
+        self._proof.forget(self._history.now - self._settings.windows_seconds[-1])
+
     def _publish(self) -> None:
         life = self._cycle.life
         if life is None:
             return
+        self._forget_evidence()
         now = self._history.now
-        self._proof.forget(now - self._settings.windows_seconds[-1])
         finding = life.strongest
         topics = self._proof.topics
         resolved = life.resolved if life.state is AlertState.RESOLVED else None

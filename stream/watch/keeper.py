@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from stream.records import Alert, AlertState, Observation, Observations, Window
+from stream.spikes.lifecycle import Life
 from stream.spikes.settings import SpikeSettings
 from stream.spikes.subject import Outcome, Subject
 
@@ -59,12 +60,12 @@ class Partition:
             self._subject(name).advance(time)
             yield self._change(name, closed_only=False)
 
-    def firing(self) -> Iterable[str]:
-        """The severity of each alert that fires now."""
+    def firing(self) -> Iterable[tuple[str, Life]]:
+        """The subjects whose alerts fire now, with the alerts."""
         for name in self._active:
             alert = self._subjects[name].alert
             if alert is not None and alert.state is AlertState.FIRING:
-                yield alert.severity.value
+                yield name, alert
 
     def _subject(self, name: str) -> Subject:
         subject = self._subjects.get(name)

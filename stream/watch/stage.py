@@ -10,13 +10,16 @@ observations that the state knows already.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import faust
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
+from faust.types import AgentT, Message
 from faust.types.auth import CredentialsArg
 from mode import Service
 from pydantic import ValidationError
@@ -48,7 +51,9 @@ class WatchStage(Service):
         self.app = _faust_app(settings, partitions)
         self._table = self.app.Table(TABLE, partitions=partitions, key_type=bytes, value_type=bytes)
         observed = self.app.topic(settings.topics.observed, key_type=bytes, value_type=bytes)
-        self.app.agent(observed, name="watch")(self._watch)
+        agent = self.app.agent(observed, name="watch")(self._watch)
+        # What fails before the agent's body, Faust would restart over and over; it takes no other handler.
+        agent._on_error = self._agent_failed  # type: ignore[attr-defined]  # noqa: SLF001
         self.app.on_partitions_revoked.connect(self._forget)
         self.app.on_partitions_assigned.connect(self._join)
 
@@ -105,6 +110,7 @@ class WatchStage(Service):
         for change in changes:
             self._table[change.subject.encode()] = change.state
         self._count_up(changes, caused_at)
+        self._count_lag(event.message)
 
     def _partition(self, number: int) -> Partition:
         partition = self._partitions.get(number)
@@ -149,16 +155,31 @@ class WatchStage(Service):
         if times:
             metrics.stream_time_is(max(times).timestamp())
         metrics.owns(sum(len(partition) for partition in self._partitions.values()))
-        if any(change.alerts for change in changes):
-            severities = [severity for part in self._partitions.values() for severity in part.firing()]
-            metrics.firing_are({severity: severities.count(severity) for severity in severities})
+        if caused_at is None or any(change.alerts for change in changes):
+            self._count_alerts()
+
+    def _count_alerts(self) -> None:
+        firing = [
+            (name, alert) for partition in self._partitions.values() for name, alert in partition.firing()
+        ]
+        severities = Counter(alert.severity.value for _, alert in firing)
+        self._metrics.firing_are(severities)
+
+    def _count_lag(self, message: Message) -> None:
+        end = self.app.consumer.highwater(message.tp)
+        if end is not None:
+            self._metrics.lag_is(message.partition, max(end - message.offset - 1, 0))
+
+    async def _agent_failed(self, agent: AgentT[Any], error: BaseException) -> None:  # noqa: ARG002
+        self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
     async def _forget(self, *args: object, **kwargs: object) -> None:  # noqa: ARG002  # Faust's signal
         """After a rebalance the table is the truth: other partitions, and states that others wrote."""
         self._partitions.clear()
+        self._metrics.partitions_moved()
 
     async def _join(self, *args: object, **kwargs: object) -> None:  # noqa: ARG002  # Faust's signal
-        self._partitions.clear()
+        await self._forget()
         self._joined = True
 
 

@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from stream.labels import SENTIMENTS
 from stream.metrics import EngineMetrics, ScoreMetrics, WatchMetrics
 from stream.records import AlertState, DeadLetterReason, Severity
-from stream.settings import Settings
+from stream.settings import Settings, WebSettings
 from stream.spikes.subject import Outcome
+from stream.web import WebServer
 
 SCRAPE_LABELS = {"job", "instance"}
 """What Prometheus itself adds to every series."""
@@ -58,6 +59,8 @@ def used_registry() -> CollectorRegistry:
     watch.unreadable()
     watch.owns(1)
     watch.stream_time_is(1.0)
+    watch.lag_is(0, 1)
+    WebServer(WebSettings(), registry, {"score": lambda: True})
     return registry
 
 
