@@ -34,7 +34,13 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(module), attribute)
+        try:
+            command = getattr(importlib.import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"`downtick {cmd_name}` is not part of this installation ({error.name} is missing): "
+                "install it with the extra `training` for train and export, `broker` for demo and broker"
+            ) from error
         assert isinstance(command, click.Command)
         return command
 

@@ -12,6 +12,7 @@ from stream.bundle import BundleError
 from stream.engine.errors import EngineError
 from stream.kafka import BrokerError
 from stream.settings import CONFIG_VARIABLE, SettingsError
+from stream.spikes.state import StateError
 from stream.watchlist import WatchlistError
 
 P = ParamSpec("P")
@@ -31,7 +32,7 @@ class UsageError(Exception):
     """Something that a command was given cannot be used; the message says what and why."""
 
 
-EXPECTED = (SettingsError, BundleError, BrokerError, EngineError, WatchlistError, UsageError)
+EXPECTED = (SettingsError, BundleError, BrokerError, EngineError, StateError, WatchlistError, UsageError)
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:

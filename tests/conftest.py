@@ -2,12 +2,19 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from tiny_bundle import make_tiny_bundle
 
 from stream.bundle import Bundle
 from stream.engine.engine import Engine
 from stream.settings import EngineSettings
+
+# A machine that is busy is no fault of the code: neither a deadline nor slow drawing fails a test.
+hypothesis.settings.register_profile(
+    "downtick", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("downtick")
 
 
 @pytest.fixture(scope="session")

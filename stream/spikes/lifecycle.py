@@ -125,7 +125,7 @@ class Lifecycle:
                 # The surge's aftermath; should it come back in full, its alert goes on.
                 return False
         life = self.life
-        assert life is not None  # noqa: S101  # for the type checker: active, or begun above
+        assert life is not None  # for the type checker: active, or begun above
         if life.state is AlertState.RESOLVED:
             life.state, life.resolved, life.strongest = AlertState.PENDING, None, finding
         life.hot = now

@@ -189,7 +189,7 @@ class Subject:
                 probability=finding.probability,
                 peak_negative=life.peaks[finding.seconds],
                 topics=topics,
-                evidence=self._proof.worst,
+                evidence=self._proof.worst(since=life.started),
                 reason=reason(finding, topics),
                 bundle=self._bundle,
             )
