@@ -45,10 +45,8 @@ class Ring:
 
     def total(self, column: int, first: int, last: int) -> int:
         """Sum over the buckets `first` to `last`, both included; those not kept count nothing."""
-        start = first - self.first
-        if start < 0:
-            start, last = 0, max(last, self.first - 1)
-        return sum(self.columns[column][start : last - self.first + 1])
+        start, stop = max(0, first - self.first), last - self.first + 1
+        return sum(self.columns[column][start:stop]) if stop > start else 0
 
     def dump(self) -> list[int]:
         """The ring as numbers."""

@@ -28,7 +28,7 @@ class Proof:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        # [id, Unix time, negative, excerpt, url, topics, story]
+        # [id, Unix time, negative, excerpt, url, topics, story], most negative first
         self._worst: list[list[Any]] = []
         self._topics: Counter[str] = Counter()
         self._faded = 0
@@ -56,8 +56,7 @@ class Proof:
                 story,
             ]
         )
-        # Of about equally negative events the newer ones: a surge's own, once it comes.
-        self._worst.sort(key=lambda entry: (-round(entry[2], 1), -entry[1], entry[0]))
+        self._worst.sort(key=lambda entry: (-entry[2], entry[1], entry[0]))
         del self._worst[self._size :]
         while len(self._worst) > 1 and len(to_json(self._worst)) > _BYTES:
             self._worst.pop()
@@ -82,8 +81,9 @@ class Proof:
         """Topics with their counts, the most frequent first."""
         return dict(sorted(self._topics.items(), key=lambda item: (-item[1], item[0])))
 
-    def worst(self, since: int) -> list[Evidence]:
-        """The worst events of `since` and later, most negative first."""
+    @property
+    def worst(self) -> list[Evidence]:
+        """The worst events, most negative first."""
         return [
             Evidence(
                 id=name,
@@ -93,10 +93,7 @@ class Proof:
                 url=url,
                 topics=topics,
             )
-            for name, time, negative, excerpt, url, topics, _ in sorted(
-                self._worst, key=lambda entry: (-entry[2], entry[1])
-            )
-            if time >= since
+            for name, time, negative, excerpt, url, topics, _ in self._worst
         ]
 
     def dump(self) -> list[Any]:

@@ -159,13 +159,17 @@ class Subject:
             self._publish()
 
     def _forget_evidence(self) -> None:
-        self._proof.forget(self._history.now - self._settings.windows_seconds[-1])
+        """Drop what is no evidence of a surge that goes on, or that might be about to begin."""
+        windows, now = self._settings.windows_seconds, self._history.now
+        if self._cycle.life is not None and self._cycle.active:
+            self._proof.forget(max(self._cycle.life.started, now - windows[-1]))
+        else:
+            self._proof.forget(now - windows[0])
 
     def _publish(self) -> None:
         life = self._cycle.life
         if life is None:
             return
-        self._forget_evidence()
         now = self._history.now
         finding = life.strongest
         topics = self._proof.topics
@@ -189,7 +193,7 @@ class Subject:
                 probability=finding.probability,
                 peak_negative=life.peaks[finding.seconds],
                 topics=topics,
-                evidence=self._proof.worst(since=life.started),
+                evidence=self._proof.worst,
                 reason=reason(finding, topics),
                 bundle=self._bundle,
             )

@@ -210,7 +210,7 @@ def full_subject() -> Subject:
     offsets = [generator.randrange(10**10) for _ in range(64)]
     for minute in range(26 * 60):
         surge = minute >= 25 * 60
-        for place in range(60 if surge else 5):
+        for place in range(25 if surge else 5):
             partition = generator.randrange(64)
             offsets[partition] += generator.randrange(1, 50)
             negative = surge or place % 4 == 0
