@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 RATE_SECONDS = 4.0
 
-LEAST_ROOM = 64
-"""Events that may wait for their score at any speed: for two workers, a window in hand and one waiting."""
+LEAST_ROOM = 24
+"""Events that may wait for their score at any speed: enough to keep two workers busy. More of them would only blur
+the stream's time, of which a second of the replay is more than an hour: an alert fires at the newest time seen."""
 
 LEAST_COUNTING_ROOM = 256
 """Events that may wait to be counted at any speed: rows of the trend come once a second."""

@@ -161,7 +161,7 @@ def _how_to_go_on(settings: Settings) -> Iterator[Text]:
 def duration(length: timedelta) -> str:
     """A length of event time as people say it."""
     total = round(length.total_seconds() / 60)
-    return f"{total} min" if abs(total) < 60 else f"{total / 60:.3g} h"
+    return f"{total} min" if abs(total) < 60 else f"{round(total / 60, 1):g} h"
 
 
 def utc(time: datetime) -> datetime:
