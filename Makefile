@@ -14,11 +14,13 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 $(ONLINE): $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) --editable '.[$(RUNTIME),broker]'
+	@echo "Installing the online part into .venv: a minute or two, the first time only."
+	@$(PIP) --editable '.[$(RUNTIME),broker]'
 	@touch $@
 
 $(OFFLINE): $(ONLINE)
-	$(PIP) --editable '.[$(RUNTIME),broker,training,test]'
+	@echo "Installing what training and the tests need into .venv: some minutes, the first time only."
+	@$(PIP) --editable '.[$(RUNTIME),broker,training,test]'
 	@touch $@
 
 # make demo            the stream that ships with Downtick

@@ -54,11 +54,16 @@ class Partition:
         return self._change(record.subject, closed_only=True, outcomes=outcomes)
 
     def pass_time(self, time: datetime) -> Iterable[Change]:
-        """Let event time reach `time` for the subjects where that can change anything."""
+        """Let event time reach `time`; give back the subjects where that leaves something to tell.
+
+        Where it does not, the state need not be saved either: time that passed is made up for by the next tick.
+        """
         self._moved_to(time)
         for name in sorted(self._active):
             self._subject(name).advance(time)
-            yield self._change(name, closed_only=False)
+            change = self._change(name, closed_only=False)
+            if change.alerts or change.windows:
+                yield change
 
     def firing(self) -> Iterable[tuple[str, Life]]:
         """The subjects whose alerts fire now, with the alerts."""

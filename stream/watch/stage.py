@@ -10,6 +10,7 @@ observations that the state knows already.
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -46,6 +47,7 @@ class WatchStage(Service):
         self._count = partitions
         self._fail = fail
         self._partitions: dict[int, Partition] = {}
+        self._next_tick: dict[int, float] = {}
         self._joined = False
         self._producer: AIOKafkaProducer | None = None
         self.app = _faust_app(settings, partitions)
@@ -90,6 +92,8 @@ class WatchStage(Service):
         value = event.message.value
         try:
             if value is not None and value.startswith(b'{"tick"'):
+                if not self._is_due(event.message.partition):
+                    return
                 changes = list(partition.pass_time(Tick.model_validate_json(value).tick))
                 caused_at = None
             else:
@@ -111,6 +115,14 @@ class WatchStage(Service):
             self._table[change.subject.encode()] = change.state
         self._count_up(changes, caused_at)
         self._count_lag(event.message)
+
+    def _is_due(self, partition: int) -> bool:
+        """Every worker of the score stage sends ticks; one per interval is enough."""
+        now = time.monotonic()
+        if now < self._next_tick.get(partition, 0.0):
+            return False
+        self._next_tick[partition] = now + 0.9 * self._settings.watch.tick_seconds
+        return True
 
     def _partition(self, number: int) -> Partition:
         partition = self._partitions.get(number)
@@ -213,9 +225,6 @@ def _faust_app(settings: Settings, partitions: int) -> faust.App:
         # Decoding is left to the agent, where what cannot be read does not stop it.
         key_serializer="raw",
         value_serializer="raw",
-        # A batch of one record: the embedded broker reports the end of a log by its last batch's base,
-        # and recovery would lose what follows the base.
-        producer_max_batch_size=1,
         topic_partitions=partitions,
         topic_replication_factor=settings.topics.replication,
         topic_disable_leader=True,
