@@ -38,9 +38,9 @@ def share_rises(negative: int, total: int, *, history_negative: float, history_t
 
     The gate stands beside a volume test at a level of some 1e-5, so its own level need not be that strict. But it
     is looked at again with every event, and in a burst in which all grows alike it must stay closed to the end:
-    at 2 in 1,000 it did in 87 % to 97 % of simulated ones, while surges of three and ten times the negatives were
-    found about as often as at 5 in 1,000, but for subjects with one negative an hour. Where most of what is said is
-    negative anyway, more of it is a surge.
+    at 2 in 1,000 it did in 87 % to 97 % of simulated ones, while surges of three and ten times the negatives
+    were found about as often as at 5 in 1,000, but for subjects with one negative an hour. Where most of what is
+    said is negative anyway, more of it is a surge.
 
     The Beta-binomial is matched by a binomial of as many trials as have its variance.
     """
