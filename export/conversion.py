@@ -10,13 +10,13 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
 from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -51,6 +51,7 @@ def convert(model: Classifier, maximum_tokens: int, precision: Precision, path: 
             graph = onnx.load(optimised)
             if precision == "fp16":
                 graph = convert_float_to_float16(graph, keep_io_types=True)
+                _sort(graph.graph)
         _forget_origin(graph)
         onnx.checker.check_model(graph)
         onnx.save(graph, path)
@@ -58,7 +59,9 @@ def convert(model: Classifier, maximum_tokens: int, precision: Precision, path: 
 
 def _export(model: Classifier, maximum_tokens: int, path: Path) -> None:
     # Two texts of several tokens: a dimension of 1 would be taken for a constant.
-    example = torch.ones((2, 8), dtype=torch.long)
+    input_ids = torch.ones((2, 8), dtype=torch.long)
+    # A tensor of its own: the exporter takes one object given twice for one input.
+    attention_mask = torch.ones((2, 8), dtype=torch.long)
     dynamic = {
         0: torch.export.Dim("batch", min=1, max=65_536),
         1: torch.export.Dim("tokens", min=2, max=maximum_tokens),
@@ -66,7 +69,7 @@ def _export(model: Classifier, maximum_tokens: int, path: Path) -> None:
     with _quiet():
         torch.onnx.export(
             PlainTensors(model),
-            (example, example),
+            (input_ids, attention_mask),
             path,
             input_names=["input_ids", "attention_mask"],
             output_names=list(model.heads),
@@ -90,7 +93,7 @@ def _optimise(source: Path, target: Path) -> None:
 
 def _quantise(source: Path, folder: Path) -> onnx.ModelProto:
     """Dynamic INT8: weights signed, per channel, in 7 bits, so that a CPU without VNNI, whose
-    8-bit products saturate, gives the same answers. Embeddings have a scale per token."""
+    8-bit products saturate, gives the same answers. Embeddings have one scale per table."""
     quantised = folder / "quantised.onnx"
     with _quiet():
         quantize_dynamic(
@@ -99,42 +102,18 @@ def _quantise(source: Path, folder: Path) -> onnx.ModelProto:
             per_channel=True,
             reduce_range=True,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=["MatMul", "Gemm"],
+            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
         )
-    graph = onnx.load(quantised)
-    _quantise_embeddings(graph.graph)
-    return graph
+    return onnx.load(quantised)
 
 
-def _quantise_embeddings(graph: onnx.GraphProto, minimum_rows: int = 256) -> None:
-    """Replace each large float table that is looked up by row with 8-bit rows and their scales.
-
-    ONNX Runtime's own way has one scale for the whole table; rare tokens have small vectors, and
-    lose most of their digits in it.
-    """
-    tables = {item.name: item for item in graph.initializer}
-    for index, node in reversed(list(enumerate(graph.node))):
-        if node.op_type != "Gather" or node.input[0] not in tables:
-            continue
-        table = numpy_helper.to_array(tables[node.input[0]])
-        if table.dtype != np.float32 or table.ndim != 2 or len(table) < minimum_rows:
-            continue
-        name = node.input[0]
-        scales = np.maximum(np.abs(table).max(axis=1, keepdims=True), 1e-12) / 127
-        rows = np.round(table / scales).astype(np.int8)
-        graph.initializer.remove(tables[name])
-        graph.initializer.append(numpy_helper.from_array(rows, f"{name}.rows"))
-        graph.initializer.append(numpy_helper.from_array(scales.astype(np.float32), f"{name}.scales"))
-        ids, output = node.input[1], node.output[0]
-        replacement = [
-            onnx.helper.make_node("Gather", [f"{name}.rows", ids], [f"{output}.rows"]),
-            onnx.helper.make_node("Cast", [f"{output}.rows"], [f"{output}.float"], to=onnx.TensorProto.FLOAT),
-            onnx.helper.make_node("Gather", [f"{name}.scales", ids], [f"{output}.scales"]),
-            onnx.helper.make_node("Mul", [f"{output}.float", f"{output}.scales"], [output]),
-        ]
-        graph.node.remove(node)
-        for offset, new in enumerate(replacement):
-            graph.node.insert(index + offset, new)
+def _sort(graph: onnx.GraphProto) -> None:
+    """Put every node after those that it needs; the conversion to half precision does not."""
+    nodes = list(graph.node)
+    maker = {output: index for index, node in enumerate(nodes) for output in node.output}
+    needs = {index: {maker[name] for name in node.input if name in maker} for index, node in enumerate(nodes)}
+    del graph.node[:]
+    graph.node.extend(nodes[index] for index in TopologicalSorter(needs).static_order())
 
 
 def _forget_origin(model: onnx.ModelProto) -> None:

@@ -13,6 +13,10 @@ from training.scores import Bools, Floats, sigmoid
 MINIMUM_POSITIVES = 10
 """Below so many positives a tuned threshold would be luck; the label keeps 0.5."""
 
+LEAST_THRESHOLD = 0.5
+"""The rows that know a label come from few sets, and all of them are about it or its like. In a stream, where
+most texts are about something else, a lower threshold would give the label to every third of them."""
+
 
 def fit_temperature(kind: str, logits: Floats, allowed: Bools, possible: Bools) -> float:
     """The temperature that makes the known labels most likely (Guo et al. 2017); 1.0 without rows.
@@ -62,7 +66,7 @@ def _best_threshold(score: Floats, gold: Bools) -> float:
     best = int(f1.argmax())
     # Half-way to the next score, so that rounding and quantisation do not decide the last row.
     below = score[order[best + 1]] if best + 1 < len(order) else 0.0
-    return round(float(np.clip((score[order[best]] + below) / 2, 0.05, 0.95)), 4)
+    return round(float(np.clip((score[order[best]] + below) / 2, LEAST_THRESHOLD, 0.95)), 4)
 
 
 def calibrate(head: Head, logits: NDArray[np.float32], allowed: Bools, possible: Bools) -> Head:

@@ -28,8 +28,9 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
     cleaned = clean(readings)
     path = options.splits
     frozen = Frozen.read(path) if path is not None and path.exists() else Frozen()
+    known = set(frozen.sources)
     rows = split_rows(cleaned.rows, options.valid_share, options.test_share, frozen)
-    if path is not None:
+    if path is not None and frozen.sources != known:
         frozen.write(path)
     conflicts = cross_set_conflicts(rows)
     train = _cap([row for row in rows if row.split == "train"], options)
@@ -61,16 +62,19 @@ def _cap(rows: list[Row], options: Options) -> list[Row]:
 
 
 def add_cues(rows: list[Row], heads: list[Head]) -> tuple[list[Row], dict[str, int]]:
-    """Give a row the labels whose cues its text matches, where its own set says nothing of them.
+    """Give a row the labels whose cues its text matches, where its own set says nothing of them,
+    and deny it those that are decided by cues and have none.
 
-    Public sets in English name no credit risk and no fraud; words like "Chapter 11" do. Only for
-    training: what the model is judged by are published labels alone.
+    Public sets in English name no credit risk and no fraud; words like "Chapter 11" do. And a set
+    of risk events that never denies a risk would teach that every text has it. Only for training:
+    what the model is judged by are published labels alone.
     """
     counts: dict[str, int] = defaultdict(int)
     for head in heads:
         if head.taxonomy is None or head.kind == "single":
             continue
         patterns = head.taxonomy.patterns()
+        decided = frozenset(head.taxonomy.decided_by_cues)
         for index, row in enumerate(rows):
             target = row.targets.get(head.name, Target(frozenset(), frozenset()))
             found = frozenset(
@@ -78,9 +82,9 @@ def add_cues(rows: list[Row], heads: list[Head]) -> tuple[list[Row], dict[str, i
                 for label, pattern in patterns.items()
                 if label not in target.possible and pattern.search(row.text)
             )
-            if found:
-                for label in found:
-                    counts[label] += 1
-                richer = Target(target.allowed | found, target.possible | found)
+            for label in found:
+                counts[label] += 1
+            if found or decided - target.possible:
+                richer = Target(target.allowed | found, target.possible | found | decided)
                 rows[index] = replace(row, targets={**row.targets, head.name: richer})
     return rows, dict(counts)

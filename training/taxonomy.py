@@ -45,6 +45,9 @@ class Taxonomy(BaseModel):
     """Name → what belongs to it, for people."""
     cues: dict[str, list[str]] = Field(default_factory=dict)
     """Regular expressions: a training text that matches has the label, unless its set denies it."""
+    decided_by_cues: list[str] = Field(default_factory=list)
+    """Labels whose cues are near complete: a training text without one does not have the label,
+    unless its set says otherwise."""
     sets: dict[str, SetMapping] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -56,6 +59,10 @@ class Taxonomy(BaseModel):
                     re.compile(cue)
                 except re.error as error:
                     raise ValueError(f"cues.{name}: {cue!r} is no pattern: {error}") from error
+        self._check(self.decided_by_cues, "decided_by_cues")
+        uncued = [name for name in self.decided_by_cues if not self.cues.get(name)]
+        if uncued:
+            raise ValueError(f"decided_by_cues: {uncued[0]!r} has no cues")
         for name, mapping in self.sets.items():
             self._check(mapping.possible or [], f"sets.{name}.possible")
             for value, meaning in mapping.values.items():

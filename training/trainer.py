@@ -149,7 +149,8 @@ class FineTuner(Trainer):
                 [
                     {"params": parameters, "lr": rate, "weight_decay": decay}
                     for (rate, decay), parameters in groups.items()
-                ]
+                ],
+                fused=True,
             )
         return self.optimizer
 

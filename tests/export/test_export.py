@@ -1,0 +1,281 @@
+"""From checkpoint to bundle: the same answers, or no bundle."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from click.testing import CliRunner
+from tiny_run import BAD, GOOD, make_encoder
+
+from export.cli import export
+from export.conversion import run_session, session
+from export.parity import compare
+from stream.bundle import Bundle, Head, load_bundle
+from training.model import (
+    Classifier,
+    Description,
+    load_tokenizer,
+    new_classifier,
+    save_checkpoint,
+    tokenize,
+)
+from training.rows import Row, Target, write_rows
+
+LABELS = ["negative", "neutral", "positive"]
+HEADS = [
+    Head(name="sentiment", kind="single", labels=LABELS, temperature=1.5),
+    Head(name="topics", kind="multi", labels=["money", "crime"], thresholds=[0.4, 0.6]),
+]
+
+
+def fit(model: Classifier, token_ids: list[list[int]], labels: list[int]) -> None:
+    """Make the answers confident: parity of a random model would be a matter of ties."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    input_ids = torch.tensor(token_ids)
+    target = torch.tensor(labels)
+    model.train()
+    for _ in range(40):
+        optimizer.zero_grad()
+        logits = model(input_ids, torch.ones_like(input_ids))
+        topics = torch.nn.functional.one_hot(target, 3)[:, :2].float()
+        loss = torch.nn.functional.cross_entropy(logits["sentiment"], target)
+        loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(logits["topics"], topics)
+        loss.backward()
+        optimizer.step()
+    model.eval()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that tells good words from bad ones, with labelled rows beside it."""
+    root = tmp_path_factory.mktemp("checkpoint")
+    encoder = make_encoder(root / "encoder")
+    tokenizer = load_tokenizer(str(encoder))
+    model = new_classifier(str(encoder), {head.name: len(head.labels) for head in HEADS}, 0.0)
+    texts = [f"{word} word{number}" for word in [*BAD, *GOOD] for number in range(20)]
+    labels = [0] * 100 + [2] * 100
+    fit(model, tokenize(tokenizer, texts, 16), labels)
+    description = Description(
+        name="tiny",
+        encoder="a random encoder",
+        encoder_configuration=json.loads((encoder / "config.json").read_text(encoding="utf-8")),
+        heads=HEADS,
+        maximum_tokens=16,
+        padding_id=0,
+        languages=["en"],
+        data=[{"name": "words", "rows": 200, "licence": "not stated"}],
+        metrics={"sentiment": {"all": {"rows": 200, "macro_f1": 0.98, "labels": {}}}},
+    )
+    save_checkpoint(root / "model", model, tokenizer, description)
+    write_rows(
+        root / "test.jsonl",
+        [
+            Row(
+                text,
+                "words",
+                "en",
+                {"sentiment": Target(frozenset({LABELS[label]}), frozenset(LABELS))},
+                "test",
+            )
+            for text, label in zip(texts, labels, strict=True)
+        ],
+    )
+    return root / "model"
+
+
+def run_export(*arguments: Any) -> Any:
+    return CliRunner().invoke(export, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def bundles(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    """The checkpoint exported by the command to each precision."""
+    root = tmp_path_factory.mktemp("bundles")
+    (root / "notes.md").write_text("It knows ten words.", encoding="utf-8")
+    for precision in ("int8", "fp16", "fp32"):
+        result = run_export(
+            checkpoint, "--out", root / precision, "--precision", precision, "--notes", root / "notes.md"
+        )
+        assert result.exit_code == 0, (result.output, result.exception)
+    return {name: load_bundle(root / name) for name in ("int8", "fp16", "fp32")}
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16", "fp32"])
+def test_a_bundle_of_each_precision_gives_the_labels_of_the_checkpoint(
+    bundles: dict[str, Bundle], precision: str
+) -> None:
+    manifest = bundles[precision].manifest
+    assert manifest.precision == precision
+    assert manifest.heads == HEADS
+    measured = manifest.metrics["export"]["heads"]["sentiment"]
+    assert measured["agreement"] == 1.0
+    assert measured["macro_f1_after"] == measured["macro_f1_before"]
+    assert measured["largest_difference"] < {"fp32": 1e-4, "fp16": 0.02, "int8": 1.0}[precision]
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp16", "fp32"])
+def test_a_bundle_has_the_inputs_and_outputs_that_the_stream_relies_on(
+    bundles: dict[str, Bundle], precision: str
+) -> None:
+    exported = session(bundles[precision].model)
+    assert {(item.name, item.type) for item in exported.get_inputs()} == {
+        ("input_ids", "tensor(int64)"),
+        ("attention_mask", "tensor(int64)"),
+    }
+    assert [(item.name, item.type) for item in exported.get_outputs()] == [
+        ("sentiment", "tensor(float)"),
+        ("topics", "tensor(float)"),
+    ]
+    for shape in [(1, 2), (3, 5), (7, 16)]:
+        ids = np.full(shape, 5, dtype=np.int64)
+        outputs = exported.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
+        assert [output.shape for output in outputs] == [(shape[0], 3), (shape[0], 2)]
+
+
+def test_padding_does_not_change_an_answer(bundles: dict[str, Bundle]) -> None:
+    exported = session(bundles["fp32"].model)
+    short, long = [2, 5, 3], [2, 6, 7, 8, 9, 10, 11, 3]
+    alone = run_session(exported, [short], 0, 1)
+    together = run_session(exported, [short, long], 0, 2)
+    np.testing.assert_allclose(alone["sentiment"][0], together["sentiment"][0], atol=1e-5)
+
+
+def test_int8_weights_are_signed_per_channel_and_in_seven_bits(bundles: dict[str, Bundle]) -> None:
+    """Eight bits saturate on a CPU without VNNI."""
+    graph = onnx.load(bundles["int8"].model).graph
+    tables = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
+    products = [node for node in graph.node if node.op_type == "MatMulInteger"]
+    assert len(products) >= 12
+    for node in products:
+        weights = tables[node.input[1]]
+        assert weights.dtype == np.int8
+        assert np.abs(weights.astype(int)).max() <= 64
+        assert tables[node.input[3]].size in {1, weights.shape[1]}
+
+
+def test_int8_embeddings_are_stored_in_eight_bits(bundles: dict[str, Bundle]) -> None:
+    graph = onnx.load(bundles["int8"].model).graph
+    size = len(json.loads(bundles["int8"].tokenizer.read_text(encoding="utf-8"))["model"]["vocab"])
+    [table] = [item for item in graph.initializer if list(item.dims) == [size, 32]]
+    assert onnx.numpy_helper.to_array(table).itemsize == 1
+
+
+def test_a_bundle_that_loses_too_much_is_not_written(
+    checkpoint: Path, bundles: dict[str, Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "bundle"
+    shutil.copytree(bundles["int8"].folder, out)
+    before = load_bundle(out).hash
+    rows = tmp_path / "rows.jsonl"
+    write_rows(rows, [Row("profit", "x", "en", {}), Row("loss", "x", "en", {})])
+    wrong = np.array([[9.0, 0, -9.0], [-9.0, 0, 9.0]], dtype=np.float32)
+
+    def spoil(_model: Classifier, _tokens: int, _precision: str, path: Path) -> None:
+        shutil.copy(bundles["fp32"].model, path)
+
+    monkeypatch.setattr("export.writing.convert", spoil)
+    monkeypatch.setattr("export.writing.run_session", lambda *_: {"sentiment": wrong, "topics": wrong[:, :2]})
+    result = run_export(checkpoint, "--out", out, "--evaluation", rows)
+    assert result.exit_code == 1
+    assert "no bundle written" in result.output
+    assert "sentiment: only" in result.output
+    assert load_bundle(out).hash == before
+    assert not list(tmp_path.glob(".bundle.*"))
+
+
+def test_a_new_bundle_takes_the_place_of_the_old_one(
+    checkpoint: Path, bundles: dict[str, Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "bundle"
+    shutil.copytree(bundles["int8"].folder, out)
+    (out / "left-over.txt").write_text("of an older format", encoding="utf-8")
+    monkeypatch.setattr(
+        "export.writing.convert", lambda *arguments: shutil.copy(bundles["fp32"].model, arguments[-1])
+    )
+    assert run_export(checkpoint, "--out", out, "--precision", "fp32").exit_code == 0
+    assert load_bundle(out).manifest.precision == "fp32"
+    assert not (out / "left-over.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_lost_macro_f1_is_a_reason_to_refuse() -> None:
+    rows = [
+        Row(label, "x", "en", {"sentiment": Target(frozenset({label}), frozenset(LABELS))})
+        for label in LABELS
+    ]
+    right = {"sentiment": np.eye(3, dtype=np.float32)}
+    wrong = {"sentiment": np.eye(3, dtype=np.float32)[[0, 1, 1]]}
+    parity = compare(HEADS[:1], right, wrong, rows)
+    assert parity.heads["sentiment"].loss == pytest.approx(1 - 5 / 9)
+    assert parity.refusals(allowed_loss=0.5, minimum_agreement=0.5) == []
+    [reason] = parity.refusals(allowed_loss=0.1, minimum_agreement=0.5)
+    assert "macro-F1 falls from 1.0000 to 0.5556" in reason
+
+
+def test_logits_that_are_not_numbers_are_refused() -> None:
+    broken = {"sentiment": np.array([[np.nan, 0, 0]], dtype=np.float32)}
+    parity = compare(
+        HEADS[:1], {"sentiment": np.zeros((1, 3), dtype=np.float32)}, broken, [Row("x", "x", "en")]
+    )
+    assert any("finite" in reason for reason in parity.refusals(1.0, 0.0))
+
+
+def test_the_card_names_data_licences_and_what_the_model_is_not_for(bundles: dict[str, Bundle]) -> None:
+    card = (bundles["int8"].folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for wanted in (
+        "| words | 200 | not stated |",
+        "## Not for",
+        "It knows ten words.",
+        "0.980",
+        "## What the export cost",
+    ):
+        assert wanted in card
+
+
+def test_a_bundle_has_no_trace_of_where_it_was_made(checkpoint: Path, bundles: dict[str, Bundle]) -> None:
+    for bundle in bundles.values():
+        for file in bundle.folder.iterdir():
+            content = file.read_bytes()
+            for trace in (bundle.folder.parent, checkpoint.parent, Path(__file__).parents[2]):
+                assert str(trace).encode() not in content, f"{file.name} holds {trace}"
+
+
+def test_a_shipped_tokenizer_neither_pads_nor_cuts(bundles: dict[str, Bundle]) -> None:
+    tokenizer = json.loads(bundles["int8"].tokenizer.read_text(encoding="utf-8"))
+    assert tokenizer["padding"] is None
+    assert tokenizer["truncation"] is None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        (lambda folder: (folder / "classifier.json").unlink(), "no checkpoint at"),
+        (lambda folder: (folder / "classifier.json").write_text("{}"), "is damaged"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"short"), "does not fit"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_used_ends_in_one_message(
+    checkpoint: Path, tmp_path: Path, spoil: Any, complaint: str
+) -> None:
+    copy = tmp_path / "model"
+    copy.mkdir()
+    for file in checkpoint.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    spoil(copy)
+    result = run_export(copy, "--out", tmp_path / "bundle", "--evaluation", checkpoint.parent / "test.jsonl")
+    assert result.exit_code == 1
+    assert complaint in result.output
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_without_rows_to_judge_by_it_asks_for_them(tmp_path: Path) -> None:
+    copy = tmp_path / "lonely" / "model"
+    copy.mkdir(parents=True)
+    result = run_export(copy, "--out", tmp_path / "bundle")
+    assert result.exit_code == 1
+    assert "--evaluation" in result.output

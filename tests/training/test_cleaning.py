@@ -1,0 +1,118 @@
+"""Cleaning says what it did, and splits never share a text."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.adapters import Reading
+from training.cleaning import clean, cross_set_conflicts, text_key
+from training.rows import Row, Split, Target
+from training.splits import Frozen, SplitError, split_rows
+
+ALL = frozenset({"negative", "neutral", "positive"})
+
+
+def row(text: str, label: str = "neutral", source: str = "set", split: Split | None = None) -> Row:
+    return Row(text, source, "en", {"sentiment": Target(frozenset({label}), ALL)}, split)
+
+
+def many(count: int, source: str = "set", start: int = 0) -> list[Row]:
+    return [
+        row(f"text number {number}", ["negative", "neutral", "positive"][number % 3], source)
+        for number in range(start, start + count)
+    ]
+
+
+def test_copies_that_differ_in_punctuation_or_case_are_one_text() -> None:
+    cleaned = clean({"set": Reading([row("Shares fall!"), row("shares  FALL"), row("Shares rise")], read=3)})
+    assert [item.text for item in cleaned.rows] == ["Shares fall!", "Shares rise"]
+    assert cleaned.report["set"].duplicates == 1
+
+
+def test_of_conflicting_labels_the_majority_is_kept() -> None:
+    copies = [row("Flat.", "neutral"), row("flat", "neutral"), row("flat!", "negative")]
+    cleaned = clean({"set": Reading(copies, read=3)})
+    assert [item.targets["sentiment"].allowed for item in cleaned.rows] == [{"neutral"}]
+    assert cleaned.report["set"].conflicts == 1
+
+
+def test_a_tie_of_labels_leaves_none() -> None:
+    cleaned = clean({"set": Reading([row("Flat.", "neutral"), row("flat", "negative")], read=2)})
+    assert cleaned.rows == []
+    assert (cleaned.report["set"].conflicts, cleaned.report["set"].unlabelled) == (1, 1)
+
+
+def test_training_texts_that_stand_in_a_published_test_file_are_dropped() -> None:
+    cleaned = clean(
+        {
+            "a": Reading([row("seen", source="a", split="test")], read=1),
+            "b": Reading([row("Seen!", source="b"), row("new", source="b")], read=2),
+        }
+    )
+    assert [(item.text, item.split) for item in cleaned.rows] == [("seen", "test"), ("new", None)]
+    assert cleaned.report["b"].leaks == 1
+
+
+def test_sets_that_contradict_each_other_are_counted() -> None:
+    rows = [row("same", "negative", "a"), row("same", "positive", "b"), row("other", "neutral", "b")]
+    assert cross_set_conflicts(rows) == {"sentiment": 1}
+
+
+def test_every_row_read_is_accounted_for() -> None:
+    reading = Reading([row("one"), row("One!"), row("two", split="test"), row("Two")], read=6, empty=1)
+    report = clean({"set": reading}).report["set"]
+    parts = (
+        report.empty + report.same_text + report.duplicates + report.unlabelled + report.leaks + report.kept
+    )
+    assert parts == report.read
+
+
+def test_a_text_of_symbols_alone_has_a_key_of_its_own() -> None:
+    assert text_key("🚀") != text_key("💩")
+
+
+@given(st.sets(st.integers(0, 3000), min_size=1, max_size=60), st.sets(st.integers(0, 3000), max_size=60))
+def test_no_text_is_in_two_splits_whichever_set_it_comes_from(first: set[int], second: set[int]) -> None:
+    rows = [row(f"text {number}", source="a") for number in sorted(first)]
+    rows += [row(f"Text, {number}!", source="b") for number in sorted(second)]
+    places: dict[str, set[Split | None]] = {}
+    for item in split_rows(rows, 0.2, 0.3, Frozen()):
+        places.setdefault(text_key(item.text), set()).add(item.split)
+    assert all(len(splits) == 1 for splits in places.values())
+
+
+def test_each_label_has_its_share_in_each_split() -> None:
+    counts = Counter(
+        (item.split, min(item.targets["sentiment"].allowed))
+        for item in split_rows(many(300), 0.1, 0.2, Frozen())
+    )
+    for label in ALL:
+        assert (counts["train", label], counts["valid", label], counts["test", label]) == (70, 10, 20)
+
+
+def test_frozen_splits_stay_when_a_set_grows_and_new_sets_are_drawn(tmp_path: Path) -> None:
+    frozen = Frozen()
+    before = {item.text: item.split for item in split_rows(many(100), 0.1, 0.1, frozen)}
+    frozen.write(tmp_path / "splits.tsv")
+
+    again = Frozen.read(tmp_path / "splits.tsv")
+    rows = many(150) + many(100, "other", 1000)
+    after = split_rows(rows, 0.1, 0.1, again)
+    assert {item.text: item.split for item in after if item.text in before} == before
+    assert {item.split for item in after if item.source == "other"} == {"train", "valid", "test"}
+    assert all(item.split == "train" for item in after if item.source == "set" and item.text not in before)
+
+
+def test_a_set_with_a_published_test_file_gives_up_no_training_rows_for_another() -> None:
+    rows = [*many(100), row("judge by me", split="test")]
+    splits = Counter(item.split for item in split_rows(rows, 0.1, 0.2, Frozen()))
+    assert splits["test"] == 1
+
+
+def test_a_damaged_file_of_splits_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "splits.tsv").write_text("set\tnews\ntrain\tabc\n", encoding="utf-8")
+    with pytest.raises(SplitError, match="line 2"):
+        Frozen.read(tmp_path / "splits.tsv")

@@ -1,0 +1,130 @@
+"""A whole run: train, be interrupted, go on, calibrate, report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from tiny_run import configuration, make_data, make_encoder, write_configuration
+from transformers import TrainerCallback
+
+from training import run
+from training.cli import train
+from training.configuration import read_configuration
+from training.model import load_checkpoint, tokenize
+from training.prediction import predict
+from training.rows import read_rows
+
+
+class InterruptedRunError(Exception):
+    """Stands for a power cut."""
+
+
+class PowerCut(TrainerCallback):
+    """Ends the process's work right after an update, as a kill would."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_step_end(self, _arguments: Any, state: Any, _control: Any, **_: Any) -> None:
+        if state.global_step == self.step:
+            raise InterruptedRunError
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of a run that was interrupted after a checkpoint and then resumed."""
+    root = tmp_path_factory.mktemp("run")
+    options = configuration(make_encoder(root / "encoder"), make_data(root / "data"), root / "out")
+    path = write_configuration(root / "run.yaml", options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        board = run.Board
+
+        def board_and_cut(folder: Path) -> Any:
+            trainer_callbacks.append(board(folder))
+            return PowerCut(35)
+
+        trainer_callbacks: list[Any] = []
+        patch.setattr(run, "Board", board_and_cut)
+        with pytest.raises(InterruptedRunError):
+            run.train(read_configuration(path, {}), resume=False)
+        trainer_callbacks[0].on_train_end()
+    assert (root / "out" / "checkpoints" / "checkpoint-25").is_dir()
+    assert not (root / "out" / "model").exists()
+
+    result = CliRunner().invoke(train, ["--config", str(path), "--resume"])
+    assert result.exit_code == 0, result.output
+    return root / "out"
+
+
+def test_a_resumed_run_goes_on_from_its_last_checkpoint(finished: Path) -> None:
+    history = json.loads((finished / "report.json").read_text(encoding="utf-8"))["history"]
+    steps = [item["step"] for item in history if "loss" in item]
+    assert steps == sorted(set(steps))
+    assert max(steps) > 35 > min(steps)
+
+
+def test_the_model_learns_both_heads_from_sets_that_know_different_labels(finished: Path) -> None:
+    scores = json.loads((finished / "report.json").read_text(encoding="utf-8"))["scores"]
+    assert scores["sentiment"]["all"]["macro_f1"] > 0.9
+    assert scores["topics"]["all"]["macro_f1"] > 0.9
+    assert set(scores["sentiment"]["by_set"]) == {"news", "board"}
+
+
+def test_a_checkpoint_predicts_what_the_run_reported(finished: Path) -> None:
+    model, tokenizer, description = load_checkpoint(finished / "model")
+    rows = [row for row in read_rows(finished / "test.jsonl") if row.source == "news"]
+    ids = tokenize(tokenizer, [row.text for row in rows], description.maximum_tokens)
+    answers = predict(model, ids, description.padding_id, 32)["sentiment"].argmax(axis=1)
+    right = [
+        description.heads[0].labels[answer] in row.targets["sentiment"].allowed
+        for answer, row in zip(answers, rows, strict=True)
+    ]
+    reported = description.metrics["sentiment"]["set news"]["accuracy"]
+    assert sum(right) / len(right) == pytest.approx(reported, abs=1e-3)
+
+
+def test_test_and_validation_rows_were_not_trained_on(finished: Path) -> None:
+    report = json.loads((finished / "cleaning.json").read_text(encoding="utf-8"))
+    kept = sum(found["kept"] for found in report["sets"].values())
+    assert sum(report["rows"].values()) == kept
+    test = {row.text for row in read_rows(finished / "test.jsonl")}
+    valid = {row.text for row in read_rows(finished / "valid.jsonl")}
+    assert not test & valid
+
+
+def test_the_report_is_one_page_with_pictures_that_needs_no_network(finished: Path) -> None:
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") >= 6
+    for outside in ("http://", "https://", "<script", "<link"):
+        assert outside not in page
+
+
+def test_the_checkpoint_says_what_it_was_trained_on(finished: Path) -> None:
+    _, _, description = load_checkpoint(finished / "model")
+    assert [item["licence"] for item in description.data] == ["MIT", "not stated", "MIT"]
+    assert all(item["rows"] > 0 for item in description.data)
+
+
+def test_the_run_left_logs_for_tensorboard(finished: Path) -> None:
+    assert list((finished / "tensorboard").glob("events.out.tfevents.*"))
+
+
+def test_a_half_written_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
+    good = tmp_path / "checkpoints" / "checkpoint-50"
+    torn = tmp_path / "checkpoints" / "checkpoint-100"
+    for folder in (good, torn):
+        folder.mkdir(parents=True)
+    (good / "trainer_state.json").write_text("{}", encoding="utf-8")
+    assert run.last_checkpoint(tmp_path) == good
+    assert not torn.exists()
+
+
+def test_an_encoder_that_is_not_there_ends_in_one_message(tmp_path: Path) -> None:
+    options = configuration(tmp_path / "nowhere", make_data(tmp_path / "data"), tmp_path / "out")
+    path = write_configuration(tmp_path / "run.yaml", options)
+    result = CliRunner().invoke(train, ["--config", str(path)])
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith("Error: cannot get tokenizer.json of")

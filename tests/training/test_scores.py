@@ -1,0 +1,142 @@
+"""The figures of a report, on cases small enough to count by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.bundle import Head
+from training.calibration import calibrate, fit_temperature, tune_thresholds
+from training.rows import Row, Target
+from training.scores import (
+    calibration_error,
+    multi_scores,
+    negative_scores,
+    reliability,
+    sigmoid,
+    single_scores,
+    softmax,
+)
+from training.summary import summarise
+
+LABELS = ["negative", "neutral", "positive"]
+
+
+def one_hot(labels: list[int], size: int = 3) -> np.ndarray:
+    return np.eye(size, dtype=bool)[labels]
+
+
+def test_accuracy_f1_and_confusion_are_counted_by_label() -> None:
+    logits = np.array([[2.0, 0, 0], [0, 2.0, 0], [2.0, 0, 0], [0, 0, 2.0]])
+    found = single_scores(logits, one_hot([0, 1, 1, 2]), np.ones((4, 3), dtype=bool), LABELS)
+    assert found["accuracy"] == 0.75
+    assert found["confusion"] == [[1, 0, 0], [1, 1, 0], [0, 0, 1]]
+    assert found["labels"]["negative"] == {
+        "precision": 0.5,
+        "recall": 1.0,
+        "f1": pytest.approx(2 / 3),
+        "rows": 1,
+    }
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 1) / 3)
+
+
+def test_a_set_without_neutral_is_judged_between_the_labels_it_knows() -> None:
+    polar = np.array([[True, False, True]])
+    found = single_scores(np.array([[0.0, 5.0, 1.0]]), one_hot([2]), polar, LABELS)
+    assert found["accuracy"] == 1.0
+    assert found["macro_f1"] == 1.0
+
+
+def test_rows_that_only_rule_a_label_out_do_not_count_as_right_or_wrong() -> None:
+    allowed = np.array([[False, True, True]])
+    assert single_scores(np.zeros((1, 3)), allowed, np.ones((1, 3), dtype=bool), LABELS) == {}
+
+
+def test_unknown_topics_count_neither_way() -> None:
+    probabilities = np.array([[0.9, 0.9], [0.2, 0.9]])
+    allowed = np.array([[True, False], [False, False]])
+    possible = np.array([[True, False], [True, False]])
+    found = multi_scores(probabilities, np.array([0.5, 0.5]), allowed, possible, ["a", "b"])
+    assert set(found["labels"]) == {"a"}
+    assert found["macro_f1"] == 1.0
+
+
+def test_negatives_are_ranked_with_not_negative_rows_too() -> None:
+    logits = np.array([[3.0, 0, 0], [2.0, 0, 0], [0.0, 1, 0], [1.0, 0, 0]])
+    allowed = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 1], [0, 0, 1]], dtype=bool)
+    found = negative_scores(logits, allowed, np.ones((4, 3), dtype=bool), LABELS)
+    assert found["auc"] == 1.0
+    assert found["recall_at_precision"] == 1.0
+    assert (found["polarity_rows"], found["polarity_accuracy"]) == (3, pytest.approx(2 / 3))
+
+
+def test_calibration_error_is_the_gap_of_confidence_and_accuracy() -> None:
+    confidence = np.array([0.9, 0.9, 0.9, 0.9])
+    assert calibration_error(reliability(confidence, np.array([True, True, True, False]))) == pytest.approx(
+        0.15
+    )
+
+
+def test_a_temperature_cools_an_overconfident_model() -> None:
+    rng = np.random.default_rng(1)
+    true = rng.normal(size=(4000, 3))
+    labels = [int(rng.choice(3, p=row)) for row in softmax(true)]
+    everything = np.ones((4000, 3), dtype=bool)
+    assert fit_temperature("single", 3 * true, one_hot(labels), everything) == pytest.approx(3, rel=0.1)
+
+
+def test_multi_label_temperatures_are_fitted_on_known_labels_only() -> None:
+    rng = np.random.default_rng(2)
+    true = rng.normal(size=(4000, 2))
+    allowed = rng.random((4000, 2)) < sigmoid(true)
+    possible = np.ones((4000, 2), dtype=bool)
+    possible[:, 1] = False
+    logits = np.column_stack([2 * true[:, 0], -50 * true[:, 1]])
+    assert fit_temperature("multi", logits, allowed & possible, possible) == pytest.approx(2, rel=0.1)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=60))
+def test_a_tuned_threshold_is_never_worse_than_one_half_on_what_it_was_tuned_on(
+    pairs: list[tuple[float, bool]],
+) -> None:
+    score = np.array([[first] for first, _ in pairs]).clip(0.05, 0.95)
+    gold = np.array([[second] for _, second in pairs])
+    [threshold] = tune_thresholds(score, gold, np.ones_like(gold))
+
+    def f1(limit: float) -> float:
+        return 2 * (gold & (score >= limit)).sum() / max((score >= limit).sum() + gold.sum(), 1)
+
+    assert f1(threshold) >= f1(0.5) - 1e-3
+
+
+def test_a_label_with_few_examples_keeps_the_plain_threshold() -> None:
+    assert tune_thresholds(
+        np.full((5, 1), 0.9), np.ones((5, 1), dtype=bool), np.ones((5, 1), dtype=bool)
+    ) == [0.5]
+
+
+def test_calibration_keeps_the_head_and_changes_its_numbers() -> None:
+    head = Head(name="topics", kind="multi", labels=["a", "b"], thresholds=[0.5, 0.5])
+    rng = np.random.default_rng(3)
+    logits = rng.normal(size=(500, 2)).astype(np.float32)
+    allowed = logits > 0.7
+    tuned = calibrate(head, logits, allowed, np.ones_like(allowed))
+    assert tuned.labels == head.labels
+    assert tuned.temperature < 1
+    assert min(tuned.thresholds) > 0.6
+
+
+def test_a_summary_is_by_language_and_by_set() -> None:
+    target = {"sentiment": Target(frozenset({"negative"}), frozenset(LABELS))}
+    rows = [
+        Row("跌", "board", "zh", target),
+        Row("falls", "news", "en", target),
+        Row("?", "topics", "en", {}),
+    ]
+    head = Head(name="sentiment", kind="single", labels=LABELS)
+    logits = np.array([[1, 0, 0], [0, 0, 1], [0, 0, 0]], dtype=np.float32)
+    found = summarise([head], {"sentiment": logits}, rows)["sentiment"]
+    assert found["all"]["rows"] == 2
+    assert found["by_language"]["zh"]["accuracy"] == 1.0
+    assert found["by_language"]["en"]["accuracy"] == 0.0
+    assert set(found["by_set"]) == {"board", "news"}
