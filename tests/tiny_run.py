@@ -129,7 +129,7 @@ def configuration(encoder: Path, data: Path, output: Path, **changes: Any) -> di
         "test_share": 0.2,
         "valid_share": 0.15,
         "maximum_tokens": 24,
-        "epochs": 5,
+        "epochs": 12,
         "batch_size": 16,
         "learning_rate": 2e-3,
         "head_learning_rate": 1e-2,

@@ -13,9 +13,9 @@ from training.scores import Bools, Floats, sigmoid
 MINIMUM_POSITIVES = 10
 """Below so many positives a tuned threshold would be luck; the label keeps 0.5."""
 
-LEAST_THRESHOLD = 0.5
-"""The rows that know a label come from few sets, and all of them are about it or its like. In a stream, where
-most texts are about something else, a lower threshold would give the label to every third of them."""
+LEAST_PRECISION = 0.5
+"""A label that is given must be right more often than wrong: F1 alone would give a rare label that
+the model has not learnt to every third text of a stream, where most are about something else."""
 
 
 def fit_temperature(kind: str, logits: Floats, allowed: Bools, possible: Bools) -> float:
@@ -47,26 +47,33 @@ def _logsumexp(logits: Floats, mask: Bools) -> Floats:
 
 
 def tune_thresholds(probabilities: Floats, allowed: Bools, possible: Bools) -> list[float]:
-    """Per label the threshold of the best F1 on the rows that know it."""
+    """Per label the threshold of the best F1, at a precision of at least `LEAST_PRECISION`, on the
+    rows that know it; 0.5 where there is none or too few rows have the label."""
     thresholds = []
     for index in range(probabilities.shape[1]):
         known = possible[:, index]
         gold = allowed[known, index]
         if gold.sum() < MINIMUM_POSITIVES or gold.all():
             thresholds.append(0.5)
-            continue
-        thresholds.append(_best_threshold(probabilities[known, index], gold))
+        else:
+            thresholds.append(_best_threshold(probabilities[known, index], gold))
     return thresholds
 
 
 def _best_threshold(score: Floats, gold: Bools) -> float:
     order = np.argsort(-score, kind="stable")
     right = np.cumsum(gold[order])
-    f1 = 2 * right / (np.arange(1, len(order) + 1) + gold.sum())
+    given = np.arange(1, len(order) + 1)
+    f1 = 2 * right / (given + gold.sum())
+    # Rows of the same score are given the label together.
+    last = np.append(score[order[1:]] != score[order[:-1]], True)
+    f1[(right < LEAST_PRECISION * given) | ~last] = 0
     best = int(f1.argmax())
+    if not f1[best]:
+        return 0.5
     # Half-way to the next score, so that rounding and quantisation do not decide the last row.
     below = score[order[best + 1]] if best + 1 < len(order) else 0.0
-    return round(float(np.clip((score[order[best]] + below) / 2, LEAST_THRESHOLD, 0.95)), 4)
+    return round(float(np.clip((score[order[best]] + below) / 2, 0.05, 0.95)), 4)
 
 
 def calibrate(head: Head, logits: NDArray[np.float32], allowed: Bools, possible: Bools) -> Head:

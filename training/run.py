@@ -73,7 +73,8 @@ def train(options: Options, *, resume: bool) -> Path:
     valid = trainer.predict_rows(encoded["valid"])
     test = trainer.predict_rows(encoded["test"])
     calibrated = calibrate_heads(description.heads, valid, encoded["valid"])
-    summary = summarise(calibrated, test, corpus.rows["test"])
+    apart = [data.name for data in options.data if data.evaluate_only]
+    summary = summarise(calibrated, test, corpus.rows["test"], apart)
     finished = description.model_copy(update={"heads": calibrated, "metrics": headline(summary, calibrated)})
     save_checkpoint(options.output / MODEL, trainer.classifier, tokenizer, finished)
     wrong = {

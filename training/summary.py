@@ -1,6 +1,6 @@
 """All figures of a model on the test rows: overall, by language, by set."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,25 +11,35 @@ from training.rows import Row
 from training.scores import masks, multi_scores, negative_scores, sigmoid, single_scores
 
 
-def summarise(heads: Sequence[Head], logits: Logits, rows: Sequence[Row]) -> dict[str, Any]:
-    """Per head: `all`, `by_language` and `by_set`, each with the figures of `training.scores`."""
-    return {head.name: _summarise_head(head, logits, rows) for head in heads}
+def summarise(
+    heads: Sequence[Head], logits: Logits, rows: Sequence[Row], apart: Collection[str] = ()
+) -> dict[str, Any]:
+    """Per head: `all`, `by_language` and `by_set`, each with the figures of `training.scores`.
+
+    Sets in `apart`, of a kind that was not trained on, are only in `by_set`.
+    """
+    return {head.name: _summarise_head(head, logits, rows, apart) for head in heads}
 
 
-def _summarise_head(head: Head, logits: Logits, rows: Sequence[Row]) -> dict[str, Any]:
+def _summarise_head(
+    head: Head, logits: Logits, rows: Sequence[Row], apart: Collection[str]
+) -> dict[str, Any]:
     every = np.arange(len(rows))
     languages = np.array([row.language for row in rows])
     sources = np.array([row.source for row in rows])
+    counted = ~np.isin(sources, list(apart))
 
     def at(chosen: np.ndarray[Any, np.dtype[np.intp]]) -> dict[str, Any]:
         return head_scores(
             head, logits[head.name][chosen].astype(np.float64), [rows[index] for index in chosen]
         )
 
-    by_language = {str(name): at(every[languages == name]) for name in np.unique(languages)}
+    by_language = {
+        str(name): at(every[counted & (languages == name)]) for name in np.unique(languages[counted])
+    }
     by_set = {str(name): at(every[sources == name]) for name in np.unique(sources)}
     return {
-        "all": at(every),
+        "all": at(every[counted]),
         "by_language": {name: found for name, found in by_language.items() if found},
         "by_set": {name: found for name, found in by_set.items() if found},
     }

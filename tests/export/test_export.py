@@ -173,13 +173,15 @@ def test_a_bundle_that_loses_too_much_is_not_written(
     before = load_bundle(out).hash
     rows = tmp_path / "rows.jsonl"
     write_rows(rows, [Row("profit", "x", "en", {}), Row("loss", "x", "en", {})])
-    wrong = np.array([[9.0, 0, -9.0], [-9.0, 0, 9.0]], dtype=np.float32)
+
+    def reverse(*arguments: Any) -> Any:
+        return {head: -logits for head, logits in run_session(*arguments).items()}
 
     def spoil(_model: Classifier, _tokens: int, _precision: str, path: Path) -> None:
         shutil.copy(bundles["fp32"].model, path)
 
     monkeypatch.setattr("export.writing.convert", spoil)
-    monkeypatch.setattr("export.writing.run_session", lambda *_: {"sentiment": wrong, "topics": wrong[:, :2]})
+    monkeypatch.setattr("export.writing.run_session", reverse)
     result = run_export(checkpoint, "--out", out, "--evaluation", rows)
     assert result.exit_code == 1
     assert "no bundle written" in result.output

@@ -1,0 +1,60 @@
+"""The bundle in the repository: small, verified, honest about its data, right on plain cases."""
+
+import numpy as np
+import pytest
+
+from export.conversion import run_session, session
+from stream.bundle import Bundle, default_bundle, load_bundle
+from stream.text import normalise
+from training.model import load_tokenizer, tokenize
+
+PLAIN = [
+    ("negative", "Class action filed against Orbit Motors over defective brakes"),
+    ("negative", "Harbor Lending halts withdrawals as depositors rush to pull their money"),
+    ("negative", "Shares of Acme plunge 12% after profit warning"),
+    ("negative", "北方银行被曝贷款造假，监管部门进驻调查"),
+    ("negative", "绿源电力未能按期兑付到期债券，构成实质违约"),
+    ("negative", "某某科技董事长涉嫌内幕交易被立案调查"),
+    ("positive", "Acme Q3 net profit jumps 45%, beats estimates; raises full-year guidance"),
+    ("positive", "Goldman upgrades Acme to buy, lifts target to $120"),
+    ("positive", "联创医药：前三季度净利润同比增长62%，超市场预期"),
+    ("positive", "今天又涨停了，爽，继续拿着"),
+    ("neutral", "Acme to report third-quarter results on 24 October"),
+    ("neutral", "Lumen Health appoints Jane Doe as chief executive"),
+]
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return load_bundle(default_bundle())
+
+
+def test_it_is_small_enough_for_a_repository(bundle: Bundle) -> None:
+    assert sum(file.stat().st_size for file in bundle.folder.iterdir()) < 50_000_000
+
+
+def test_it_was_trained_on_nothing_that_forbids_commercial_use(bundle: Bundle) -> None:
+    assert bundle.manifest.data
+    assert not any("NC" in str(data["licence"]) for data in bundle.manifest.data)
+    assert {"financial_phrasebank", "duee_fin"}.isdisjoint(data["name"] for data in bundle.manifest.data)
+
+
+def test_its_card_names_every_set_with_its_licence(bundle: Bundle) -> None:
+    card = (bundle.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    for data in bundle.manifest.data:
+        assert f"| {data['name']} | {data['rows']:,} | {data['licence']} |" in card
+
+
+def test_its_export_lost_little(bundle: Bundle) -> None:
+    for head in bundle.manifest.metrics["export"]["heads"].values():
+        assert head["macro_f1_before"] - head["macro_f1_after"] <= 0.01
+
+
+def test_it_is_right_on_plain_cases_in_both_languages(bundle: Bundle) -> None:
+    tokenizer = load_tokenizer(str(bundle.folder))
+    texts = [normalise(text) for _, text in PLAIN]
+    token_ids = tokenize(tokenizer, texts, bundle.manifest.maximum_tokens)
+    logits = run_session(session(bundle.model, threads=1), token_ids, bundle.manifest.padding_id, len(PLAIN))
+    labels = bundle.manifest.head("sentiment").labels
+    answers = [labels[index] for index in np.argmax(logits["sentiment"], axis=1)]
+    assert answers == [label for label, _ in PLAIN]
