@@ -3,10 +3,13 @@
 What it guarantees, in this order, for every record:
     1. the subject counts each observation once, by its source position
     2. alerts and rows of the trend are sent, and confirmed by the broker
-    3. the state that remembers them is written to the table, and so to its changelog
-    4. Faust commits the record's offset after it has flushed the changelog
+    3. the state that remembers them is sent to the table's changelog, and confirmed by the broker
+    4. only then does the record count as done, and may Faust commit its offset
 A crash before 3 repeats 1 and 2 with the same ids and revisions; a crash before 4 repeats nothing but
 observations that the state knows already.
+
+The changelog is written here and not by assignment to the table: Faust buffers such a write, and the flush
+before its commit gives up after a tenth of a second, so that a commit can come before the state it stands for.
 """
 
 import asyncio
@@ -111,8 +114,7 @@ class WatchStage(Service):
             )
             return
         await self._publish(changes)
-        for change in changes:
-            self._table[change.subject.encode()] = change.state
+        await self._save(changes, event.message.partition)
         self._count_up(changes, caused_at)
         self._count_lag(event.message)
 
@@ -149,6 +151,19 @@ class WatchStage(Service):
                 confirmations.append(await self._producer.send(topics.windows, window.to_bytes(), key))
         if confirmations:
             await asyncio.gather(*confirmations)
+
+    async def _save(self, changes: list[Change], partition: int) -> None:
+        """Write the states to the table and its changelog, and return once the broker has confirmed them."""
+        assert self._producer is not None
+        topic = self._table.changelog_topic.get_topic_name()
+        confirmations = [
+            await self._producer.send(topic, change.state, change.subject.encode(), partition=partition)
+            for change in changes
+        ]
+        if confirmations:
+            await asyncio.gather(*confirmations)
+        for change in changes:
+            self._table.data[change.subject.encode()] = change.state
 
     def _count_up(self, changes: list[Change], caused_at: float | None) -> None:
         metrics = self._metrics
