@@ -156,8 +156,10 @@ class SystemUnderTest:
             worker.wait_until_ready()
         return worker
 
-    def send(self, values: Iterable[Mapping[str, Any] | bytes | None]) -> None:
-        """Put records into the raw topic, spread over its partitions, in order."""
+    def send(
+        self, values: Iterable[Mapping[str, Any] | bytes | None], *, partitions: int = PARTITIONS
+    ) -> None:
+        """Put records into the raw topic, spread over so many of its partitions, in order."""
         raw = [json.dumps(value).encode() if isinstance(value, Mapping) else value for value in values]
 
         async def send() -> None:
@@ -166,7 +168,7 @@ class SystemUnderTest:
             try:
                 topic = self.settings.topics.raw
                 pending = [
-                    await producer.send(topic, value, key=b"%d" % number, partition=number % PARTITIONS)
+                    await producer.send(topic, value, key=b"%d" % number, partition=number % partitions)
                     for number, value in enumerate(raw)
                 ]
                 await asyncio.gather(*pending)

@@ -59,21 +59,28 @@ class PartitionClock:
 
 
 class StreamClock:
-    """The newest event time of all partitions, which goes on by itself while no event arrives.
+    """The event time up to which everything is published, which goes on by itself while no event arrives.
 
-    Without that, a stream that falls silent would keep its alerts firing for ever.
+    Without that, a stream that falls silent would keep its alerts firing for ever. It must not run ahead of
+    what is published: events that are still on their way would be found too late.
     """
 
     def __init__(self) -> None:
+        self._reached: datetime | None = None
         self._moved_at: datetime | None = None
 
-    def moved(self, wall: datetime) -> None:
-        """An event arrived at the time `wall`."""
-        self._moved_at = wall
+    def published(self, reached: datetime | None, wall: datetime) -> None:
+        """All events up to the event time `reached` were published by the time `wall`."""
+        if reached is not None:
+            self._reached, self._moved_at = reached, wall
 
-    def now(self, clocks: Iterable[PartitionClock], wall: datetime) -> datetime | None:
+    def now(self, wall: datetime) -> datetime | None:
         """Event time at the time `wall`; None before the first event."""
-        reached = [clock.reached for clock in clocks if clock.reached is not None]
-        if not reached or self._moved_at is None:
+        if self._reached is None or self._moved_at is None:
             return None
-        return max(reached) + max(wall - self._moved_at, timedelta())
+        return self._reached + max(wall - self._moved_at, timedelta())
+
+
+def newest(clocks: Iterable[PartitionClock]) -> datetime | None:
+    """The newest event time of several partitions; None before the first event."""
+    return max((clock.reached for clock in clocks if clock.reached is not None), default=None)

@@ -30,7 +30,7 @@ from stream.engine.judgement import JudgementError
 from stream.kafka import BrokerError, admin_client, client_options, new_producer
 from stream.metrics import ScoreMetrics
 from stream.records import DeadLetter, DeadLetterReason, Observation, Position
-from stream.score.clock import PartitionClock, StreamClock
+from stream.score.clock import PartitionClock, StreamClock, newest
 from stream.score.compose import Accepted, compose, gather
 from stream.score.decode import Rejection, decode
 from stream.score.publish import Outgoing, Publisher, base64_of
@@ -50,6 +50,8 @@ class Judged:
     offsets: Mapping[TopicPartition, OffsetAndMetadata]
     recorded_at: Sequence[float]
     """Unix seconds of each scored event's raw record, for the latency."""
+    reached: datetime | None
+    """The stream's time once all of this is published."""
 
 
 class StallError(RuntimeError):
@@ -154,7 +156,7 @@ class ScoreStage(Service):
         """Tell the watch stage how late it is in the stream, also while no event arrives."""
         while not self.should_stop:
             await self.sleep(self._settings.watch.tick_seconds)
-            now = self._stream_clock.now(self._clocks.values(), datetime.now(UTC))
+            now = self._stream_clock.now(datetime.now(UTC))
             if now is not None and self._may_fetch.is_set():
                 await self._publisher.tick(now, self._observed_partitions)
 
@@ -198,6 +200,8 @@ class ScoreStage(Service):
                 accepted.append((record, entry))
             else:
                 dead.append(self._dead_letter(record, entry))
+        # The clocks of now: while the model runs, they wait for no other window, but a rebalance may reset them.
+        offsets, reached = self._offsets(records), newest(self._clocks.values())
         decoded = time.perf_counter()
         judgements = await self._engine.judge_async([entry.text for _, entry in accepted])
         self._metrics.step_took("judge", time.perf_counter() - decoded)
@@ -215,9 +219,7 @@ class ScoreStage(Service):
             scored.append(event)
             observations.extend(seen)
             recorded_at.append(record.timestamp / 1000)
-        return Judged(
-            Outgoing(scored, gather(observations, bundle), dead), self._offsets(records), recorded_at
-        )
+        return Judged(Outgoing(scored, gather(observations, bundle), dead), offsets, recorded_at, reached)
 
     def _offsets(self, records: Sequence[ConsumerRecord]) -> dict[TopicPartition, OffsetAndMetadata]:
         """What to commit for these records; the clock travels with the offset and outlives a restart."""
@@ -236,7 +238,6 @@ class ScoreStage(Service):
         moment, in_future = clock.place(decoded.event.time, _recorded_at(record), wall)
         if in_future:
             self._metrics.event_in_future()
-        self._stream_clock.moved(wall)
         return Accepted(decoded.event, decoded.text, self._position(record), moment)
 
     def _clock(self, partition: TopicPartition) -> PartitionClock:
@@ -267,6 +268,7 @@ class ScoreStage(Service):
         """Publish a window, wait for the broker's word, commit."""
         started = time.perf_counter()
         await self._publisher.publish(judged.outgoing)
+        self._stream_clock.published(judged.reached, datetime.now(UTC))
         await self._commit(judged.offsets)
         self._metrics.step_took("publish", time.perf_counter() - started)
         now = time.time()
@@ -307,7 +309,7 @@ class ScoreStage(Service):
         self._clocks.clear()
         for tp, offset in committed.items():
             self._clock(tp).load(offset.metadata)
-        self._stream_clock.moved(datetime.now(UTC))
+        self._stream_clock.published(newest(self._clocks.values()), datetime.now(UTC))
         fresh = [tp for tp in assigned if tp not in committed]
         if fresh:
             at_start = self._settings.score.start_at == "earliest"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stream.score.clock import PartitionClock, StreamClock
+from stream.score.clock import PartitionClock, StreamClock, newest
 
 WALL = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TOLERANCE = timedelta(minutes=5)
@@ -92,16 +92,23 @@ def test_the_first_event_that_tells_its_time_corrects_a_clock_that_had_none() ->
 
 
 def test_a_silent_streams_time_goes_on_by_itself() -> None:
-    stream, clocks = StreamClock(), [PartitionClock(TOLERANCE), PartitionClock(TOLERANCE)]
-    assert stream.now(clocks, WALL) is None
+    stream = StreamClock()
+    stream.published(None, WALL)
+    assert stream.now(WALL) is None
     then = datetime(2014, 9, 3, tzinfo=UTC)
-    clocks[1].place(then, WALL, WALL)
-    stream.moved(WALL)
-    assert stream.now(clocks, WALL + timedelta(minutes=30)) == then + timedelta(minutes=30)
+    stream.published(then, WALL)
+    assert stream.now(WALL + timedelta(minutes=30)) == then + timedelta(minutes=30)
 
 
 def test_a_wall_clock_that_is_set_back_does_not_turn_the_stream_back() -> None:
-    stream, clock = StreamClock(), PartitionClock(TOLERANCE)
-    clock.place(WALL, WALL, WALL)
-    stream.moved(WALL)
-    assert stream.now([clock], WALL - timedelta(hours=1)) == WALL
+    stream = StreamClock()
+    stream.published(WALL, WALL)
+    assert stream.now(WALL - timedelta(hours=1)) == WALL
+
+
+def test_the_newest_partition_tells_the_time() -> None:
+    clocks = [PartitionClock(TOLERANCE), PartitionClock(TOLERANCE), PartitionClock(TOLERANCE)]
+    assert newest(clocks) is None
+    clocks[0].place(WALL - timedelta(hours=1), WALL, WALL)
+    clocks[1].place(WALL, WALL, WALL)
+    assert newest(clocks) == WALL
