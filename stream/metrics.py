@@ -202,6 +202,11 @@ class WatchMetrics:
             "Records of the observed topic that could not be read.",
             registry=registry,
         )
+        self._expired = Counter(
+            "downtick_observed_expired_total",
+            "Records of the observed topic that retention deleted unread.",
+            registry=registry,
+        )
         self._lag = Gauge(
             "downtick_watch_lag_records",
             "Records of the observed topic that wait, per partition that this worker owns.",
@@ -253,6 +258,10 @@ class WatchMetrics:
         self._surge.clear()
         self.firing_are({})
         self.owns(0)
+
+    def records_expired(self, count: int) -> None:
+        """Retention deleted records before they were read."""
+        self._expired.inc(count)
 
     def unreadable(self) -> None:
         """A record of the observed topic could not be read."""

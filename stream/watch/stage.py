@@ -1,15 +1,15 @@
 """The watch stage: a Faust agent over `sentiment.observed` with a table of subject states.
 
 What it guarantees, in this order, for every record:
-    1. the subject counts each observation once, by its source position
-    2. alerts and rows of the trend are sent, and confirmed by the broker
-    3. the state that remembers them is sent to the table's changelog, and confirmed by the broker
-    4. only then does the record count as done, and may Faust commit its offset
-A crash before 3 repeats 1 and 2 with the same ids and revisions; a crash before 4 repeats nothing but
-observations that the state knows already.
-
-The changelog is written here and not by assignment to the table: Faust buffers such a write, and the flush
-before its commit gives up after a tenth of a second, so that a commit can come before the state it stands for.
+    1. the record is the partition's next; where one is missing, the reader goes back to it
+    2. the subject counts each observation once, by its source position
+    3. alerts and rows of the trend are sent, and confirmed by the broker
+    4. the state that remembers them, and after it the cursor behind the record, are sent to the table's
+       changelog, and confirmed by the broker
+A crash before 4 repeats 2 and 3 with the same ids and revisions. A new owner goes on from the cursor in the
+changelog, and not from Faust's commits, which come too early in two cases: a table's write is buffered, and
+the flush before a commit gives up after a tenth of a second; and records that arrive while Faust resumes
+after a rebalance are dropped, and may be committed over.
 """
 
 import asyncio
@@ -17,24 +17,26 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import faust
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
-from faust.types import AgentT, Message
-from faust.types.auth import CredentialsArg
+from faust.types import TP, AgentT, Message
 from mode import Service
 from pydantic import ValidationError
 
-from stream.kafka import new_producer, ssl_context
+from stream.kafka import BrokerError, new_producer
 from stream.metrics import WatchMetrics
 from stream.records import Alert, AlertState, Observations, Tick
-from stream.settings import KafkaSettings, Settings
+from stream.settings import Settings
+from stream.watch.app import faust_app
+from stream.watch.cursor import Cursor, Step, cursor_key, is_cursor
 from stream.watch.keeper import Change, Partition
 
 TABLE = "subjects"
+SETTLE_SECONDS = 30.0
+"""How long a rebalance waits for the record in hand; it must not be saved once others own its partition."""
 
 
 class WatchStage(Service):
@@ -50,22 +52,24 @@ class WatchStage(Service):
         self._count = partitions
         self._fail = fail
         self._partitions: dict[int, Partition] = {}
+        self._cursors: dict[int, Cursor] = {}
         self._next_tick: dict[int, float] = {}
-        self._joined = False
+        self._owned: frozenset[TP] | None = None
+        self._in_hand = asyncio.Lock()
         self._producer: AIOKafkaProducer | None = None
-        self.app = _faust_app(settings, partitions)
+        self.app = faust_app(settings, partitions)
         self._table = self.app.Table(TABLE, partitions=partitions, key_type=bytes, value_type=bytes)
         observed = self.app.topic(settings.topics.observed, key_type=bytes, value_type=bytes)
         agent = self.app.agent(observed, name="watch")(self._watch)
         # What fails before the agent's body, Faust would restart over and over; it takes no other handler.
         agent._on_error = self._agent_failed  # type: ignore[attr-defined]  # noqa: SLF001
-        self.app.on_partitions_revoked.connect(self._forget)
+        self.app.on_partitions_revoked.connect(self._leave)
         self.app.on_partitions_assigned.connect(self._join)
 
     @property
     def ready(self) -> bool:
         """Whether the table is recovered and the agent runs."""
-        return self._joined and not self.app.rebalancing and not self.app.in_recovery
+        return self._owned is not None and not self.app.rebalancing and not self.app.in_recovery
 
     async def on_start(self) -> None:
         """Connect, then start Faust."""
@@ -84,39 +88,71 @@ class WatchStage(Service):
         """The agent. Its body never raises: Faust would skip the record and commit it."""
         async for event in stream.events():
             try:
-                await self._handle(event)
+                async with self._in_hand:
+                    # While partitions move, states are incomplete; what is let pass here is read again.
+                    if self.ready and await self._is_next(event.message):
+                        await self._handle(event.message)
             except Exception as error:  # noqa: BLE001  # anything unexpected ends the process
                 self._fail(error)
                 # The event is never acknowledged: it is read again after the restart.
                 await asyncio.Event().wait()
 
-    async def _handle(self, event: faust.EventT[bytes]) -> None:
-        partition = self._partition(event.message.partition)
-        value = event.message.value
+    async def _is_next(self, message: Message) -> bool:
+        """Whether no record from the cursor to this one is missing; else go back to the first of them."""
+        if self._owned is None or message.tp not in self._owned:
+            return False
+        cursor = self._cursor(message.partition)
+        step = cursor.meet(message.offset, time.monotonic())
+        if step is Step.GO_BACK:
+            beginning = (await self.app.consumer.earliest_offsets(message.tp))[message.tp]
+            if cursor.following < beginning:
+                if cursor.following:
+                    lost = beginning - cursor.following
+                    self.log.error(
+                        "%d records of %s/%d were deleted unread", lost, message.topic, message.partition
+                    )
+                    self._metrics.records_expired(lost)
+                cursor.pass_over(beginning - 1)
+            if message.offset > cursor.following:
+                self.log.info(
+                    "going back from offset %d of %s/%d to %d, which was not handled",
+                    message.offset,
+                    message.topic,
+                    message.partition,
+                    cursor.following,
+                )
+                await self.app.consumer.seek_wait({message.tp: cursor.following})
+        return message.offset <= cursor.following
+
+    async def _handle(self, message: Message) -> None:
+        partition, cursor = self._partition(message.partition), self._cursor(message.partition)
+        value = message.value
         try:
             if value is not None and value.startswith(b'{"tick"'):
-                if not self._is_due(event.message.partition):
+                if not self._is_due(message.partition):
+                    cursor.pass_over(message.offset)
                     return
                 changes = list(partition.pass_time(Tick.model_validate_json(value).tick))
                 caused_at = None
             else:
                 changes = [partition.apply(Observations.model_validate_json(value or b""))]
-                caused_at = event.message.timestamp
+                caused_at = message.timestamp
         except ValidationError as error:
             # Only Downtick writes this topic, so this is somebody else's record, and no event is lost.
             self._metrics.unreadable()
             self.log.error(
                 "cannot read offset %d of %s/%d: %s",
-                event.message.offset,
+                message.offset,
                 self._settings.topics.observed,
-                event.message.partition,
+                message.partition,
                 error.errors(include_url=False)[0]["msg"],
             )
-            return
+            changes, caused_at = [], None
         await self._publish(changes)
-        await self._save(changes, event.message.partition)
+        cursor.pass_over(message.offset)
+        await self._save(changes, cursor, message.partition)
         self._count_up(changes, caused_at)
-        self._count_lag(event.message)
+        self._count_lag(message)
 
     def _is_due(self, partition: int) -> bool:
         """Every worker of the score stage sends ticks; one per interval is enough."""
@@ -132,10 +168,16 @@ class WatchStage(Service):
             states = {
                 key.decode(): state
                 for key, state in self._table.items()
-                if _partition_of(key, self._count) == number
+                if not is_cursor(key) and _partition_of(key, self._count) == number
             }
             partition = self._partitions[number] = Partition(states, self._settings.spikes)
         return partition
+
+    def _cursor(self, number: int) -> Cursor:
+        cursor = self._cursors.get(number)
+        if cursor is None:
+            cursor = self._cursors[number] = Cursor(number, self._table.data.get(cursor_key(number)))
+        return cursor
 
     async def _publish(self, changes: list[Change]) -> None:
         """Send all alerts and rows, and return once the broker has confirmed them."""
@@ -152,18 +194,18 @@ class WatchStage(Service):
         if confirmations:
             await asyncio.gather(*confirmations)
 
-    async def _save(self, changes: list[Change], partition: int) -> None:
-        """Write the states to the table and its changelog, and return once the broker has confirmed them."""
+    async def _save(self, changes: list[Change], cursor: Cursor, partition: int) -> None:
+        """Write states and cursor to the table and its changelog, and return once the broker confirmed them."""
         assert self._producer is not None
         topic = self._table.changelog_topic.get_topic_name()
+        rows = [(change.subject.encode(), change.state) for change in changes]
+        # The cursor comes last: it must never be read back without the states from before it.
+        rows.append((cursor.key, cursor.dump()))
         confirmations = [
-            await self._producer.send(topic, change.state, change.subject.encode(), partition=partition)
-            for change in changes
+            await self._producer.send(topic, value, key, partition=partition) for key, value in rows
         ]
-        if confirmations:
-            await asyncio.gather(*confirmations)
-        for change in changes:
-            self._table.data[change.subject.encode()] = change.state
+        await asyncio.gather(*confirmations)
+        self._table.data.update(rows)
 
     def _count_up(self, changes: list[Change], caused_at: float | None) -> None:
         metrics = self._metrics
@@ -200,14 +242,21 @@ class WatchStage(Service):
     async def _agent_failed(self, agent: AgentT[Any], error: BaseException) -> None:  # noqa: ARG002
         self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
-    async def _forget(self, *args: object, **kwargs: object) -> None:  # noqa: ARG002  # Faust's signal
-        """After a rebalance the table is the truth: other partitions, and states that others wrote."""
-        self._partitions.clear()
+    async def _leave(self, *args: object, **kwargs: object) -> None:  # noqa: ARG002  # Faust's signal
+        """Before a rebalance: save the record in hand, take no other."""
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS), self._in_hand:
+                self._owned = None
+        except TimeoutError:
+            self._fail(BrokerError(f"a record in hand was not confirmed within {SETTLE_SECONDS:.0f} s"))
         self._metrics.partitions_moved()
 
-    async def _join(self, *args: object, **kwargs: object) -> None:  # noqa: ARG002  # Faust's signal
-        await self._forget()
-        self._joined = True
+    async def _join(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002  # Faust's signal
+        """After a rebalance the table is the truth: other partitions, and states that others wrote."""
+        self._partitions.clear()
+        self._cursors.clear()
+        _, assigned = args
+        self._owned = frozenset(assigned)
 
 
 def _surge_ratio(alert: Alert) -> float:
@@ -220,46 +269,3 @@ def _partition_of(key: bytes, partitions: int) -> int:
     """The partition that a record with this key goes to, as the producers of the score stage choose it."""
     number: int = murmur2(key)
     return (number & 0x7FFFFFFF) % partitions
-
-
-def _faust_app(settings: Settings, partitions: int) -> faust.App:
-    kafka = settings.kafka
-    addresses = [address.strip() for address in kafka.brokers.split(",")]
-    return faust.App(
-        settings.watch.group,
-        broker=[f"kafka://{address}" for address in addresses],
-        broker_credentials=_credentials(kafka),
-        broker_session_timeout=kafka.session_timeout_seconds,
-        broker_heartbeat_interval=kafka.session_timeout_seconds / 5,
-        broker_request_timeout=max(kafka.request_timeout_seconds, kafka.session_timeout_seconds),
-        broker_commit_interval=1.0,
-        # A full buffer with the usual limit deadlocks the worker.
-        broker_max_poll_interval=1000.0,
-        consumer_auto_offset_reset="earliest",
-        producer_compression_type=None if kafka.compression == "none" else kafka.compression,
-        # Decoding is left to the agent, where what cannot be read does not stop it.
-        key_serializer="raw",
-        value_serializer="raw",
-        topic_partitions=partitions,
-        topic_replication_factor=settings.topics.replication,
-        topic_disable_leader=True,
-        table_cleanup_interval=3600.0,
-        store="memory://",
-        datadir=str(Path(settings.watch.state_directory)),
-        web_enabled=False,
-        stream_wait_empty=False,
-        autodiscover=False,
-    )
-
-
-def _credentials(settings: KafkaSettings) -> CredentialsArg | None:
-    context = ssl_context(settings)
-    if settings.security_protocol.startswith("SASL"):
-        password = settings.sasl_password
-        return faust.SASLCredentials(
-            username=settings.sasl_username,
-            password=password.get_secret_value() if password else None,
-            mechanism=settings.sasl_mechanism,
-            ssl_context=context,
-        )
-    return faust.SSLCredentials(context) if context else None

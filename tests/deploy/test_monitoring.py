@@ -57,6 +57,7 @@ def used_registry() -> CollectorRegistry:
     watch.surge_is("all", 3.0)
     watch.windows_published(1)
     watch.unreadable()
+    watch.records_expired(1)
     watch.owns(1)
     watch.stream_time_is(1.0)
     watch.lag_is(0, 1)
