@@ -10,7 +10,7 @@ import click
 
 from stream.bundle import BundleError
 from stream.engine.errors import EngineError
-from stream.kafka import BrokerError
+from stream.kafka import BrokerError, StallError
 from stream.settings import CONFIG_VARIABLE, SettingsError
 from stream.spikes.state import StateError
 from stream.watchlist import WatchlistError
@@ -32,7 +32,16 @@ class UsageError(Exception):
     """Something that a command was given cannot be used; the message says what and why."""
 
 
-EXPECTED = (SettingsError, BundleError, BrokerError, EngineError, StateError, WatchlistError, UsageError)
+EXPECTED = (
+    SettingsError,
+    BundleError,
+    BrokerError,
+    StallError,
+    EngineError,
+    StateError,
+    WatchlistError,
+    UsageError,
+)
 
 
 def reports_errors(command: Callable[P, R]) -> Callable[P, R]:

@@ -2,6 +2,7 @@
 
 Errors:
     BrokerError     the broker cannot be reached, refuses the credentials, or lacks a topic
+    StallError      records wait, and none is handled
 """
 
 import asyncio
@@ -26,6 +27,10 @@ SEND_TIMEOUT_MILLISECONDS = 120_000
 
 class BrokerError(Exception):
     """The broker is not as needed; the message says what is wrong and what to do."""
+
+
+class StallError(Exception):
+    """Records wait, but nothing moves: the process ends, so that its supervisor starts it afresh."""
 
 
 def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:

@@ -248,9 +248,11 @@ class WatchMetrics:
         """So many rows of the trend are confirmed by the broker."""
         self._windows.inc(count)
 
-    def lag_is(self, partition: int, records: int) -> None:
-        """So many records of a partition wait behind the one just handled."""
-        self._lag.labels(str(partition)).set(records)
+    def lag_is(self, lags: dict[int, int]) -> None:
+        """Records that wait, by partition; partitions of other workers leave the metric."""
+        self._lag.clear()
+        for partition, lag in lags.items():
+            self._lag.labels(str(partition)).set(lag)
 
     def partitions_moved(self) -> None:
         """Other subjects may live here now: nothing is known of their alerts until they are read."""

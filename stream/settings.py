@@ -73,6 +73,7 @@ class TopicSettings(Section):
     dead_letter: TopicName = "news.dead-letter"
     scored: TopicName = "news.scored"
     observed: TopicName = "sentiment.observed"
+    states: TopicName = "sentiment.states"
     windows: TopicName = "sentiment.windows"
     alerts: TopicName = "sentiment.alerts"
     partitions: int = Field(default=8, ge=1, le=10_000)
@@ -127,6 +128,8 @@ class WatchSettings(Section):
     group: str = Field(default="downtick-watch", min_length=1)
     tick_seconds: float = Field(default=1.0, gt=0, le=60)
     """How often quiet subjects are looked at and the trend is published."""
+    stall_seconds: float = Field(default=120, ge=5)
+    """With observations waiting and no progress for so long, the worker ends with an error."""
     state_directory: Path = Path(".downtick")
     """Faust's own files; the state itself lives in Kafka."""
 

@@ -24,6 +24,8 @@ def topic_configurations(settings: Settings) -> dict[str, dict[str, str]]:
         topics.scored: {},
         # Read once, soon after: it exists only to bring each subject to its owner.
         topics.observed: {"retention.ms": str(48 * _HOUR)},
+        # What the watch stage remembers of each subject, and how far it is.
+        topics.states: _COMPACTED,
         # The newest row of each interval stays, and rows are dropped after a year.
         topics.windows: {"cleanup.policy": "compact,delete", "retention.ms": str(365 * 24 * _HOUR)},
         topics.alerts: _COMPACTED,

@@ -15,13 +15,14 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from stream.bundle import Bundle, BundleError, load_bundle
 from stream.command import EXPECTED, config_option, reports_errors
 from stream.engine.engine import Engine
-from stream.kafka import require_topics
+from stream.kafka import BrokerError, require_topics
 from stream.labels import SENTIMENT_HEAD, SENTIMENTS, TOPIC_HEAD
 from stream.logs import configure_logging
 from stream.metrics import EngineMetrics, ScoreMetrics, WatchMetrics
 from stream.score.compose import ALL, topic_subject
 from stream.score.stage import ScoreStage
 from stream.settings import Settings, load_settings
+from stream.topics import topic_configurations
 from stream.watch.stage import WatchStage
 from stream.watchlist import Watchlist, load_watchlist, subject_of
 from stream.web import Check, WebServer
@@ -69,16 +70,20 @@ class Worker:
         watchlist = load_watchlist(settings.watchlist) if settings.watchlist else Watchlist([])
         counts = await require_topics(
             settings.kafka,
-            [topics.raw, topics.scored, topics.dead_letter, topics.observed, topics.windows, topics.alerts],
+            topic_configurations(settings),
         )
         partitions = counts[topics.observed]
+        if counts[topics.states] != partitions:
+            raise BrokerError(
+                f"{topics.states} has {counts[topics.states]} partitions and {topics.observed} has {partitions}: "
+                "they hold the same subjects, so make them alike"
+            )
         checks: dict[str, Check] = {}
         stages: list[Service] = []
         if "watch" in self._stages:
             watch = WatchStage(
                 settings,
                 WatchMetrics(registry, watched_subjects(bundle, watchlist)),
-                partitions=partitions,
                 fail=self._fail,
             )
             checks["watch"] = lambda: watch.ready

@@ -27,7 +27,7 @@ from mode import Service
 
 from stream.engine.engine import Engine
 from stream.engine.judgement import JudgementError
-from stream.kafka import BrokerError, admin_client, client_options, new_producer
+from stream.kafka import BrokerError, StallError, admin_client, client_options, new_producer
 from stream.metrics import ScoreMetrics
 from stream.records import DeadLetter, DeadLetterReason, Observation, Position
 from stream.score.clock import PartitionClock, StreamClock, newest
@@ -52,10 +52,6 @@ class Judged:
     """Unix seconds of each scored event's raw record, for the latency."""
     reached: datetime | None
     """The stream's time once all of this is published."""
-
-
-class StallError(RuntimeError):
-    """Events wait, but nothing moves: the process ends, so that its supervisor starts it afresh."""
 
 
 class ScoreStage(Service):

@@ -9,8 +9,8 @@ from stream.kafka import ssl_context
 from stream.settings import KafkaSettings, Settings
 
 
-def faust_app(settings: Settings, partitions: int) -> faust.App:
-    """The app of the watch stage; `partitions` is how many the observed topic has, and so the table."""
+def faust_app(settings: Settings) -> faust.App:
+    """The app of the watch stage: it has no tables and makes no topics."""
     kafka = settings.kafka
     addresses = [address.strip() for address in kafka.brokers.split(",")]
     return faust.App(
@@ -28,12 +28,7 @@ def faust_app(settings: Settings, partitions: int) -> faust.App:
         # Decoding is left to the agent, where what cannot be read does not stop it.
         key_serializer="raw",
         value_serializer="raw",
-        topic_partitions=partitions,
-        topic_replication_factor=settings.topics.replication,
         topic_disable_leader=True,
-        table_cleanup_interval=3600.0,
-        # A copy in memory is read anew when it is promoted, so that it would only cost.
-        table_standby_replicas=0,
         store="memory://",
         datadir=str(Path(settings.watch.state_directory)),
         web_enabled=False,

@@ -24,22 +24,18 @@ class Change:
 class Partition:
     """The subjects of one partition of `sentiment.observed`.
 
-    `states` is the partition's share of the table; it is read when a subject is first met.
+    `states` is what its log holds of each subject. Raises `StateError` where that cannot be read.
     """
 
     def __init__(self, states: Mapping[str, bytes], settings: SpikeSettings) -> None:
-        self._states = states
         self._settings = settings
-        self._subjects: dict[str, Subject] = {}
-        self._active: set[str] = set()
+        self._subjects = {name: Subject.load(name, state, settings) for name, state in states.items()}
+        # An alert that fires or a row not yet published must not wait for the subject's next event.
+        self._active = {name for name, subject in self._subjects.items() if subject.active}
         self.time: datetime | None = None
         """The newest event time that this partition has heard of."""
-        for name in states:
-            # An alert that fires or a row not yet published must not wait for the subject's next event.
-            subject = self._subject(name)
+        for subject in self._subjects.values():
             self._moved_to(subject.clock)
-            if subject.active:
-                self._active.add(name)
 
     def __len__(self) -> int:
         return len(self._subjects)
@@ -60,7 +56,7 @@ class Partition:
         """
         self._moved_to(time)
         for name in sorted(self._active):
-            self._subject(name).advance(time)
+            self._subjects[name].advance(time)
             change = self._change(name, closed_only=False)
             if change.alerts or change.windows:
                 yield change
@@ -75,11 +71,7 @@ class Partition:
     def _subject(self, name: str) -> Subject:
         subject = self._subjects.get(name)
         if subject is None:
-            state = self._states.get(name)
-            subject = (
-                Subject(name, self._settings) if state is None else Subject.load(name, state, self._settings)
-            )
-            self._subjects[name] = subject
+            subject = self._subjects[name] = Subject(name, self._settings)
         return subject
 
     def _change(

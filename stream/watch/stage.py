@@ -1,64 +1,68 @@
-"""The watch stage: a Faust agent over `sentiment.observed` with a table of subject states.
+"""The watch stage: a Faust agent over `sentiment.observed`, whose subjects' states live in `sentiment.states`.
 
 What it guarantees, in this order, for every record:
-    1. the record is the partition's next; where one is missing, the reader goes back to it
+    1. the record is its partition's next; where one is missing, the reader goes back to it
     2. the subject counts each observation once, by its source position
     3. alerts and rows of the trend are sent, and confirmed by the broker
-    4. the state that remembers them, and after it the cursor behind the record, are sent to the table's
-       changelog, and confirmed by the broker
-A crash before 4 repeats 2 and 3 with the same ids and revisions. A new owner goes on from the cursor in the
-changelog, and not from Faust's commits, which come too early in two cases: a table's write is buffered, and
-the flush before a commit gives up after a tenth of a second; and records that arrive while Faust resumes
-after a rebalance are dropped, and may be committed over.
+    4. the state that remembers them, and after it the cursor behind the record, are sent to the states' log,
+       and confirmed by the broker
+A crash before 4 repeats 2 and 3 with the same ids and revisions. A new owner of the partition reads its log
+and goes on from the cursor there. The offsets that Faust commits decide nothing: a record that arrives while
+Faust resumes after a rebalance is dropped, and may be committed over.
 """
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import faust
-from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
+from aiokafka.errors import KafkaError
 from faust.types import TP, AgentT, Message
 from mode import Service
 from pydantic import ValidationError
 
-from stream.kafka import BrokerError, new_producer
+from stream.kafka import BrokerError, StallError, new_producer
 from stream.metrics import WatchMetrics
 from stream.records import Alert, AlertState, Observations, Tick
 from stream.settings import Settings
 from stream.watch.app import faust_app
 from stream.watch.cursor import Cursor, Step, cursor_key, is_cursor
 from stream.watch.keeper import Change, Partition
+from stream.watch.log import StateLog
 
-TABLE = "subjects"
 SETTLE_SECONDS = 30.0
 """How long a rebalance waits for the record in hand; it must not be saved once others own its partition."""
 
 
+@dataclass(slots=True)
+class Owned:
+    """A partition that this worker has read the log of."""
+
+    subjects: Partition
+    cursor: Cursor
+    next_tick: float = 0.0
+
+
 class WatchStage(Service):
-    """Owns the Faust app, the partitions' subjects, and a producer for alerts and the trend."""
+    """Owns the Faust app, the partitions' subjects, and a producer for alerts, the trend and the states."""
 
     def __init__(
-        self, settings: Settings, metrics: WatchMetrics, *, partitions: int, fail: Callable[[Exception], None]
+        self, settings: Settings, metrics: WatchMetrics, *, fail: Callable[[Exception], None]
     ) -> None:
-        """`partitions` is how many `sentiment.observed` has; `fail` ends the worker with an error."""
+        """`fail` ends the worker with an error."""
         super().__init__()
         self._settings = settings
         self._metrics = metrics
-        self._count = partitions
         self._fail = fail
-        self._partitions: dict[int, Partition] = {}
-        self._cursors: dict[int, Cursor] = {}
-        self._next_tick: dict[int, float] = {}
-        self._owned: frozenset[TP] | None = None
+        self._assigned: frozenset[TP] | None = None
+        self._owned: dict[int, Owned] = {}
         self._in_hand = asyncio.Lock()
-        self._producer: AIOKafkaProducer | None = None
-        self.app = faust_app(settings, partitions)
-        self._table = self.app.Table(TABLE, partitions=partitions, key_type=bytes, value_type=bytes)
+        self._moved_at = time.monotonic()
+        self.app = faust_app(settings)
         observed = self.app.topic(settings.topics.observed, key_type=bytes, value_type=bytes)
         agent = self.app.agent(observed, name="watch")(self._watch)
         # What fails before the agent's body, Faust would restart over and over; it takes no other handler.
@@ -68,74 +72,125 @@ class WatchStage(Service):
 
     @property
     def ready(self) -> bool:
-        """Whether the table is recovered and the agent runs."""
-        return self._owned is not None and not self.app.rebalancing and not self.app.in_recovery
+        """Whether the stage has joined its group, and partitions do not move."""
+        return self._assigned is not None and not self.app.rebalancing
 
     async def on_start(self) -> None:
         """Connect, then start Faust."""
         self._producer = new_producer(self._settings.kafka)
+        self._log = StateLog(self._settings.kafka, self._settings.topics.states, self._producer)
         await self._producer.start()
+        await self._log.start()
         self.app.finalize()
         await self.app.start()
 
     async def on_stop(self) -> None:
         """Let Faust commit and leave its group."""
         await self.app.stop()
-        if self._producer is not None:
-            await self._producer.stop()
+        await self._log.stop()
+        await self._producer.stop()
+
+    @Service.task
+    async def _watch_progress(self) -> None:
+        limit = self._settings.watch.stall_seconds
+        while not self.should_stop:
+            await self.sleep(min(limit / 4, 2.0))
+            if not await self._waits():
+                self._moved_at = time.monotonic()
+            elif time.monotonic() - self._moved_at > limit:
+                topic = self._settings.topics.observed
+                raise StallError(f"records wait in {topic}, and none was handled for {limit:.0f} s")
+
+    async def _waits(self) -> bool:
+        """Whether there is anything to do: records to handle, or partitions to be given."""
+        if self._assigned is None:
+            return True
+        partitions = sorted(place.partition for place in self._assigned)
+        try:
+            ends = await self._log.ends(self._settings.topics.observed, partitions)
+        except KafkaError:
+            # A broker that is away is not this worker's fault; everybody waits for it.
+            return False
+        lags = {
+            number: max(end - self._owned[number].cursor.following, 0) if number in self._owned else end
+            for number, end in ends.items()
+        }
+        self._metrics.lag_is(lags)
+        return any(lags.values())
 
     async def _watch(self, stream: faust.StreamT[bytes]) -> None:
         """The agent. Its body never raises: Faust would skip the record and commit it."""
         async for event in stream.events():
             try:
                 async with self._in_hand:
-                    # While partitions move, states are incomplete; what is let pass here is read again.
-                    if self.ready and await self._is_next(event.message):
-                        await self._handle(event.message)
+                    await self._take(event.message)
             except Exception as error:  # noqa: BLE001  # anything unexpected ends the process
                 self._fail(error)
                 # The event is never acknowledged: it is read again after the restart.
                 await asyncio.Event().wait()
 
-    async def _is_next(self, message: Message) -> bool:
+    async def _take(self, message: Message) -> None:
+        """Handle a record, unless its turn has not come: then it is read again."""
+        if self._assigned is None or message.tp not in self._assigned:
+            return
+        owned = self._owned.get(message.partition)
+        if owned is None:
+            owned = await self._read_log(message.partition)
+            if owned is None:
+                return
+            self._owned[message.partition] = owned
+        if await self._is_next(message, owned.cursor):
+            await self._handle(message, owned)
+            self._moved_at = time.monotonic()
+
+    async def _read_log(self, number: int) -> Owned | None:
+        rows = await self._log.read(number, abandoned=lambda: self._assigned is None)
+        if rows is None:
+            return None
+        cursor = Cursor(number, rows.get(cursor_key(number)))
+        states = {key.decode(): state for key, state in rows.items() if not is_cursor(key)}
+        self.log.info("partition %d: %d subjects, on from offset %d", number, len(states), cursor.following)
+        return Owned(Partition(states, self._settings.spikes), cursor)
+
+    async def _is_next(self, message: Message, cursor: Cursor) -> bool:
         """Whether no record from the cursor to this one is missing; else go back to the first of them."""
-        if self._owned is None or message.tp not in self._owned:
-            return False
-        cursor = self._cursor(message.partition)
-        step = cursor.meet(message.offset, time.monotonic())
-        if step is Step.GO_BACK:
+        if cursor.meet(message.offset, time.monotonic()) is Step.GO_BACK:
             beginning = (await self.app.consumer.earliest_offsets(message.tp))[message.tp]
             if cursor.following < beginning:
-                if cursor.following:
-                    lost = beginning - cursor.following
-                    self.log.error(
-                        "%d records of %s/%d were deleted unread", lost, message.topic, message.partition
-                    )
-                    self._metrics.records_expired(lost)
-                cursor.pass_over(beginning - 1)
+                self._skip_expired(cursor, message.partition, beginning)
             if message.offset > cursor.following:
                 self.log.info(
-                    "going back from offset %d of %s/%d to %d, which was not handled",
-                    message.offset,
-                    message.topic,
+                    "partition %d: back from offset %d to %d, which was not handled",
                     message.partition,
+                    message.offset,
                     cursor.following,
                 )
                 await self.app.consumer.seek_wait({message.tp: cursor.following})
         return message.offset <= cursor.following
 
-    async def _handle(self, message: Message) -> None:
-        partition, cursor = self._partition(message.partition), self._cursor(message.partition)
+    def _skip_expired(self, cursor: Cursor, number: int, beginning: int) -> None:
+        # A log that was never read has no records to miss.
+        if cursor.following:
+            lost = beginning - cursor.following
+            self.log.error("%d records of partition %d were deleted unread", lost, number)
+            self._metrics.records_expired(lost)
+        cursor.pass_over(beginning - 1)
+
+    async def _handle(self, message: Message, owned: Owned) -> None:
         value = message.value
+        changes: list[Change] = []
+        caused_at = None
         try:
             if value is not None and value.startswith(b'{"tick"'):
-                if not self._is_due(message.partition):
-                    cursor.pass_over(message.offset)
+                now = time.monotonic()
+                # Every worker of the score stage sends ticks; one per interval is enough.
+                if now < owned.next_tick:
+                    owned.cursor.pass_over(message.offset)
                     return
-                changes = list(partition.pass_time(Tick.model_validate_json(value).tick))
-                caused_at = None
+                owned.next_tick = now + 0.9 * self._settings.watch.tick_seconds
+                changes = list(owned.subjects.pass_time(Tick.model_validate_json(value).tick))
             else:
-                changes = [partition.apply(Observations.model_validate_json(value or b""))]
+                changes = [owned.subjects.apply(Observations.model_validate_json(value or b""))]
                 caused_at = message.timestamp
         except ValidationError as error:
             # Only Downtick writes this topic, so this is somebody else's record, and no event is lost.
@@ -147,41 +202,15 @@ class WatchStage(Service):
                 message.partition,
                 error.errors(include_url=False)[0]["msg"],
             )
-            changes, caused_at = [], None
         await self._publish(changes)
-        cursor.pass_over(message.offset)
-        await self._save(changes, cursor, message.partition)
+        owned.cursor.pass_over(message.offset)
+        # The cursor comes last: it must never be read back without the states from before it.
+        rows = [(change.subject.encode(), change.state) for change in changes]
+        await self._log.write(message.partition, [*rows, (owned.cursor.key, owned.cursor.dump())])
         self._count_up(changes, caused_at)
-        self._count_lag(message)
-
-    def _is_due(self, partition: int) -> bool:
-        """Every worker of the score stage sends ticks; one per interval is enough."""
-        now = time.monotonic()
-        if now < self._next_tick.get(partition, 0.0):
-            return False
-        self._next_tick[partition] = now + 0.9 * self._settings.watch.tick_seconds
-        return True
-
-    def _partition(self, number: int) -> Partition:
-        partition = self._partitions.get(number)
-        if partition is None:
-            states = {
-                key.decode(): state
-                for key, state in self._table.items()
-                if not is_cursor(key) and _partition_of(key, self._count) == number
-            }
-            partition = self._partitions[number] = Partition(states, self._settings.spikes)
-        return partition
-
-    def _cursor(self, number: int) -> Cursor:
-        cursor = self._cursors.get(number)
-        if cursor is None:
-            cursor = self._cursors[number] = Cursor(number, self._table.data.get(cursor_key(number)))
-        return cursor
 
     async def _publish(self, changes: list[Change]) -> None:
         """Send all alerts and rows, and return once the broker has confirmed them."""
-        assert self._producer is not None  # the agent runs only between start and stop
         topics = self._settings.topics
         confirmations = []
         for change in changes:
@@ -191,21 +220,7 @@ class WatchStage(Service):
             for window in change.windows:
                 key = window.key.encode()
                 confirmations.append(await self._producer.send(topics.windows, window.to_bytes(), key))
-        if confirmations:
-            await asyncio.gather(*confirmations)
-
-    async def _save(self, changes: list[Change], cursor: Cursor, partition: int) -> None:
-        """Write states and cursor to the table and its changelog, and return once the broker confirmed them."""
-        assert self._producer is not None
-        topic = self._table.changelog_topic.get_topic_name()
-        rows = [(change.subject.encode(), change.state) for change in changes]
-        # The cursor comes last: it must never be read back without the states from before it.
-        rows.append((cursor.key, cursor.dump()))
-        confirmations = [
-            await self._producer.send(topic, value, key, partition=partition) for key, value in rows
-        ]
         await asyncio.gather(*confirmations)
-        self._table.data.update(rows)
 
     def _count_up(self, changes: list[Change], caused_at: float | None) -> None:
         metrics = self._metrics
@@ -220,52 +235,40 @@ class WatchStage(Service):
                 metrics.surge_is(change.subject, _surge_ratio(alert))
                 self.log.info("alert %s %s: %s", alert.state.value, alert.subject, alert.reason)
             metrics.windows_published(len(change.windows))
-        times = [partition.time for partition in self._partitions.values() if partition.time]
+        partitions = [owned.subjects for owned in self._owned.values()]
+        times = [partition.time for partition in partitions if partition.time]
         if times:
             metrics.stream_time_is(max(times).timestamp())
-        metrics.owns(sum(len(partition) for partition in self._partitions.values()))
+        metrics.owns(sum(map(len, partitions)))
         if caused_at is None or any(change.alerts for change in changes):
             self._count_alerts()
 
     def _count_alerts(self) -> None:
-        firing = [
-            (name, alert) for partition in self._partitions.values() for name, alert in partition.firing()
-        ]
-        severities = Counter(alert.severity.value for _, alert in firing)
+        firing = [alert for owned in self._owned.values() for _, alert in owned.subjects.firing()]
+        severities = Counter(alert.severity.value for alert in firing)
         self._metrics.firing_are(severities)
-
-    def _count_lag(self, message: Message) -> None:
-        end = self.app.consumer.highwater(message.tp)
-        if end is not None:
-            self._metrics.lag_is(message.partition, max(end - message.offset - 1, 0))
 
     async def _agent_failed(self, agent: AgentT[Any], error: BaseException) -> None:  # noqa: ARG002
         self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
-    async def _leave(self, *args: object, **kwargs: object) -> None:  # noqa: ARG002  # Faust's signal
-        """Before a rebalance: save the record in hand, take no other."""
+    async def _leave(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002  # Faust's signal
+        """Before partitions move: save the record in hand, take no other."""
+        self._assigned = None
         try:
             async with asyncio.timeout(SETTLE_SECONDS), self._in_hand:
-                self._owned = None
+                self._owned.clear()
         except TimeoutError:
             self._fail(BrokerError(f"a record in hand was not confirmed within {SETTLE_SECONDS:.0f} s"))
         self._metrics.partitions_moved()
 
     async def _join(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002  # Faust's signal
-        """After a rebalance the table is the truth: other partitions, and states that others wrote."""
-        self._partitions.clear()
-        self._cursors.clear()
+        """Take records of these partitions; what is known of them is in their logs."""
         _, assigned = args
-        self._owned = frozenset(assigned)
+        self._assigned = frozenset(assigned)
+        self._moved_at = time.monotonic()
 
 
 def _surge_ratio(alert: Alert) -> float:
     if alert.state is not AlertState.FIRING:
         return 0.0
     return alert.negative / max(alert.expected_negative, 0.1)
-
-
-def _partition_of(key: bytes, partitions: int) -> int:
-    """The partition that a record with this key goes to, as the producers of the score stage choose it."""
-    number: int = murmur2(key)
-    return (number & 0x7FFFFFFF) % partitions

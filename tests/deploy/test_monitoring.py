@@ -60,7 +60,7 @@ def used_registry() -> CollectorRegistry:
     watch.records_expired(1)
     watch.owns(1)
     watch.stream_time_is(1.0)
-    watch.lag_is(0, 1)
+    watch.lag_is({0: 1})
     WebServer(WebSettings(), registry, {"score": lambda: True})
     return registry
 
