@@ -114,8 +114,7 @@ def test_bad_records_are_set_aside_with_their_reason_and_the_stream_goes_on(syst
 def test_months_of_history_at_full_speed_are_counted_in_full(system: SystemUnderTest) -> None:
     rows = events(1_200, seconds=6 * 3600.0)
     system.start_worker()
-    # One partition: several are read one after the other, and would lie months apart.
-    system.send(rows, partitions=1)
+    system.send(rows)
     assert system.wait_for_count(1_200) == expected(rows)
 
 

@@ -1,0 +1,247 @@
+"""The raw topic as the score stage reads it: its partitions in the order of event time, and where they stand."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
+from aiokafka.structs import ConsumerRecord
+from mode.utils.logging import get_logger
+
+from stream.kafka import BrokerError, admin_client, client_options
+from stream.metrics import ScoreMetrics
+from stream.score.clock import PartitionClock
+from stream.score.decode import Decoded, Rejection, decode
+from stream.score.merge import Merge
+from stream.settings import Settings
+
+logger = get_logger(__name__)
+
+POLL_MILLISECONDS = 200
+ALIGN_SECONDS = 10.0
+"""How long the other partitions wait for one that has more to read and cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A record and what it holds."""
+
+    record: ConsumerRecord
+    content: Decoded | Rejection
+
+
+class Source:
+    """A consumer of the raw topic, with a clock for each of its partitions.
+
+    The clock of a partition is committed with its offset, and so outlives a restart and moves with it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: ScoreMetrics,
+        *,
+        before_move: Callable[[], Awaitable[None]],
+        after_move: Callable[[], None],
+    ) -> None:
+        """`before_move` is awaited before partitions are given up, `after_move` called when all are known."""
+        self._settings = settings
+        self._metrics = metrics
+        self._topic = settings.topics.raw
+        self._tolerance = timedelta(seconds=settings.score.future_seconds)
+        self._before_move = before_move
+        self._after_move = after_move
+        self._merge = Merge[Taken]()
+        self._read_to: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
+        self._moves = 0
+        self._taken_at = time.monotonic()
+        self.clocks: dict[int, PartitionClock] = {}
+
+    @property
+    def _group(self) -> str:
+        """A topic that was made anew is read by a new group, since the old one's offsets mean nothing in it."""
+        epoch = self._settings.topics.epoch
+        return f"{self._settings.score.group}@{epoch}" if epoch else self._settings.score.group
+
+    async def start(self) -> None:
+        """Connect; the group is joined in the background."""
+        session = self._settings.kafka.session_timeout_seconds
+        self._consumer = AIOKafkaConsumer(
+            **client_options(self._settings.kafka),
+            group_id=self._group,
+            enable_auto_commit=False,
+            # Where to begin is decided in `_begin`; anything else out of range must not pass silently.
+            auto_offset_reset="none",
+            session_timeout_ms=int(session * 1000),
+            heartbeat_interval_ms=int(session * 1000 / 5),
+            max_poll_interval_ms=1_000_000,
+            rebalance_timeout_ms=60_000,
+            fetch_max_wait_ms=100,
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+        )
+        await self._consumer.start()
+        self._consumer.subscribe([self._topic], listener=_Rebalance(self._before_move, self._begin))
+
+    async def stop(self) -> None:
+        """Leave the group, so that others take over at once."""
+        await self._consumer.stop()
+
+    async def take(self) -> list[Taken]:
+        """The next window of records, oldest event first; empty where nothing has come."""
+        most = self._settings.score.window_events
+        behind = [number for number, lag in self._unread().items() if lag != 0]
+        if time.monotonic() - self._taken_at > ALIGN_SECONDS:
+            behind = []
+        taken = self._merge.take(most, behind)
+        if not taken:
+            await self._read(most)
+            taken = self._merge.take(most, behind)
+        if taken or not self._merge:
+            self._taken_at = time.monotonic()
+        return taken
+
+    async def commit(self, reached: Mapping[int, tuple[int, str]]) -> None:
+        """Commit per partition the offset to go on from, with its clock as text."""
+        mine = {place.partition for place in self._consumer.assignment()}
+        offsets = {
+            TopicPartition(self._topic, number): OffsetAndMetadata(offset, clock)
+            for number, (offset, clock) in reached.items()
+            if number in mine
+        }
+        if not offsets:
+            return
+        try:
+            await self._consumer.commit(offsets)
+            self._committed.update({place.partition: entry.offset for place, entry in offsets.items()})
+        except (CommitFailedError, IllegalStateError):
+            # The partitions moved on in the meantime; their new owner repeats these events.
+            logger.info("offsets not committed, since the group was rebalanced")
+
+    def clock(self, partition: int) -> PartitionClock:
+        """The clock of a partition."""
+        clock = self.clocks.get(partition)
+        if clock is None:
+            clock = self.clocks[partition] = PartitionClock(self._tolerance)
+        return clock
+
+    def lags(self) -> dict[int, int]:
+        """Events that wait behind the last commit, as far as the fetches have told."""
+        return {
+            number: max(end - self._committed[number], 0)
+            if end is not None and number in self._committed
+            else 0
+            for number, end in self._ends().items()
+        }
+
+    def _ends(self) -> dict[int, int | None]:
+        return {place.partition: self._consumer.highwater(place) for place in self._consumer.assignment()}
+
+    def _unread(self) -> dict[int, int | None]:
+        """Events not yet read per partition; None where that is not known."""
+        return {
+            number: None if end is None else max(end - self._read_to.get(number, 0), 0)
+            for number, end in self._ends().items()
+        }
+
+    async def _read(self, most: int) -> None:
+        """Fill the queues of the partitions of which little waits."""
+        hungry = [
+            place for place in self._consumer.assignment() if self._merge.waiting(place.partition) < most
+        ]
+        moves = self._moves
+        try:
+            fetched = await self._consumer.getmany(
+                *hungry, timeout_ms=POLL_MILLISECONDS, max_records=most * max(len(hungry), 1)
+            )
+        except OffsetOutOfRangeError as error:
+            await self._resume_in_range(error.args[0])
+            return
+        except NoOffsetForPartitionError:
+            # The fetcher came to a new partition before `_begin` did, which sets where it starts.
+            return
+        if moves != self._moves:
+            # They were on their way when partitions moved: what comes next is read from the committed offsets.
+            return
+        for place, records in fetched.items():
+            for record in records:
+                self._queue(record)
+            if records:
+                self._read_to[place.partition] = records[-1].offset + 1
+
+    def _queue(self, record: ConsumerRecord) -> None:
+        content = decode(record.value, maximum_bytes=self._settings.score.maximum_event_bytes)
+        told = content.event.time if isinstance(content, Decoded) else None
+        if told is not None and told > datetime.now(UTC) + self._tolerance:
+            # A wrong date must not send the partition to the end of the queue.
+            told = None
+        self._merge.add(record.partition, told, Taken(record, content))
+
+    async def _begin(self, assigned: Sequence[TopicPartition]) -> None:
+        """Set where each partition begins: where the group was, else as the settings say."""
+        committed = await self._group_offsets(assigned)
+        # What waited is read again, and another worker may have gone on with a partition that was here before.
+        self._moves += 1
+        self._merge.clear()
+        self.clocks.clear()
+        self._committed = {place.partition: entry.offset for place, entry in committed.items()}
+        for place, entry in committed.items():
+            self.clock(place.partition).load(entry.metadata)
+        fresh = [place for place in assigned if place not in committed]
+        if fresh:
+            at_start = self._settings.score.start_at == "earliest"
+            find = self._consumer.beginning_offsets if at_start else self._consumer.end_offsets
+            for place, offset in (await find(fresh)).items():
+                self._consumer.seek(place, offset)
+                self._committed[place.partition] = offset
+        self._read_to = dict(self._committed)
+        self._taken_at = time.monotonic()
+        self._after_move()
+
+    async def _group_offsets(
+        self, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, OffsetAndMetadata]:
+        """What the group has committed, with the metadata, which only the admin client tells."""
+        if not partitions:
+            return {}
+        async with admin_client(self._settings.kafka) as admin:
+            offsets = await admin.list_consumer_group_offsets(self._group, partitions=list(partitions))
+        return {place: entry for place, entry in offsets.items() if entry.offset >= 0}
+
+    async def _resume_in_range(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Go on after events that retention deleted; refuse a topic that is not the one of before."""
+        beginnings = await self._consumer.beginning_offsets(list(positions))
+        for place, offset in positions.items():
+            if offset >= beginnings[place]:
+                raise BrokerError(
+                    f"{place.topic}/{place.partition} ends before offset {offset}, which this group has reached: "
+                    "the topic was deleted and made anew; raise `topics.epoch` by one"
+                )
+            lost = beginnings[place] - offset
+            logger.error("%d events of %s/%d were deleted unread", lost, place.topic, place.partition)
+            self._metrics.events_expired(lost)
+            self._consumer.seek(place, beginnings[place])
+            self._read_to[place.partition] = beginnings[place]
+
+
+class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    def __init__(
+        self,
+        leave: Callable[[], Awaitable[None]],
+        begin: Callable[[Sequence[TopicPartition]], Awaitable[None]],
+    ) -> None:
+        self._leave = leave
+        self._begin = begin
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002
+        await self._leave()
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        await self._begin(list(assigned))
