@@ -1,7 +1,7 @@
 """From a checkpoint to an ONNX graph of a wanted precision.
 
-All forms take `input_ids` and `attention_mask` (int64, batch × tokens, both dynamic) and give one
-float32 output of logits per head.
+All forms take the inputs that `stream.bundle` names, with dynamic sizes, and give one float32 output of
+logits per head.
 """
 
 import contextlib
@@ -9,21 +9,23 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnxruntime import GraphOptimizationLevel, InferenceSession, SessionOptions
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor, nn
 
-from stream.bundle import Precision
+from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS, Head, Precision, model_inputs
+from training.encoding import Encoding, Integers
 from training.model import Classifier
+from training.prediction import Logits, run_batches
 
 OPSET = 20
 
@@ -35,8 +37,9 @@ class PlainTensors(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.model(input_ids, attention_mask).values())
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        logits = self.model(*inputs)
+        return tuple(logits[name] for name in self.model.heads)
 
 
 def convert(model: Classifier, maximum_tokens: int, precision: Precision, path: Path) -> None:
@@ -58,22 +61,24 @@ def convert(model: Classifier, maximum_tokens: int, precision: Precision, path: 
 
 
 def _export(model: Classifier, maximum_tokens: int, path: Path) -> None:
-    # Two texts of several tokens: a dimension of 1 would be taken for a constant.
-    input_ids = torch.ones((2, 8), dtype=torch.long)
-    # A tensor of its own: the exporter takes one object given twice for one input.
-    attention_mask = torch.ones((2, 8), dtype=torch.long)
-    dynamic = {
-        0: torch.export.Dim("batch", min=1, max=65_536),
-        1: torch.export.Dim("tokens", min=2, max=maximum_tokens),
-    }
+    # Several texts, tokens and entities: a dimension of 1 would be taken for a constant. And a tensor of its
+    # own for each input: the exporter takes one object given twice for one input.
+    inputs = [torch.ones((2, 8), dtype=torch.long), torch.ones((2, 8), dtype=torch.long)]
+    batch = torch.export.Dim("batch", min=1, max=65_536)
+    tokens = torch.export.Dim("tokens", min=2, max=maximum_tokens)
+    shapes = [{0: batch, 1: tokens}, {0: batch, 1: tokens}]
+    if model.entity_heads:
+        inputs += [torch.tensor([0, 1, 1]), torch.ones((3, 8), dtype=torch.long)]
+        entities = torch.export.Dim("entities", min=1, max=1_048_576)
+        shapes += [{0: entities}, {0: entities, 1: tokens}]
     with _quiet():
         torch.onnx.export(
             PlainTensors(model),
-            (input_ids, attention_mask),
+            tuple(inputs),
             path,
-            input_names=["input_ids", "attention_mask"],
+            input_names=TEXT_INPUTS + ENTITY_INPUTS if model.entity_heads else TEXT_INPUTS,
             output_names=list(model.heads),
-            dynamic_shapes={"input_ids": dynamic, "attention_mask": dynamic},
+            dynamic_shapes={"inputs": tuple(shapes)},
             dynamo=True,
             external_data=False,
             opset_version=OPSET,
@@ -159,23 +164,27 @@ def session(path: Path, threads: int | None = None) -> InferenceSession:
 
 
 def run_session(
-    onnx_session: InferenceSession, token_ids: list[list[int]], padding_id: int, batch_size: int
-) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
-    """Logits per head (texts × labels) in the order of `token_ids`, batched by like length."""
-    heads = [output.name for output in onnx_session.get_outputs()]
-    order = sorted(range(len(token_ids)), key=lambda index: len(token_ids[index]))
-    results: dict[str, np.ndarray[Any, np.dtype[np.float32]]] = {}
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        longest = max(len(token_ids[index]) for index in chosen)
-        input_ids = np.full((len(chosen), longest), padding_id, dtype=np.int64)
-        mask = np.zeros_like(input_ids)
-        for row, index in enumerate(chosen):
-            input_ids[row, : len(token_ids[index])] = token_ids[index]
-            mask[row, : len(token_ids[index])] = 1
-        outputs = onnx_session.run(heads, {"input_ids": input_ids, "attention_mask": mask})
-        for head, logits in zip(heads, outputs, strict=True):
-            if head not in results:
-                results[head] = np.zeros((len(order), logits.shape[1]), dtype=np.float32)
-            results[head][chosen] = logits
-    return results
+    onnx_session: InferenceSession,
+    heads: Sequence[Head],
+    encodings: Sequence[Encoding],
+    padding_id: int,
+    batch_size: int,
+) -> Logits:
+    """Logits per head in the order of `encodings`, batched by like length."""
+    names = [head.name for head in heads]
+    of_entities = [head.name for head in heads if head.scope == "entity"]
+
+    def run(batch: Mapping[str, Integers]) -> dict[str, NDArray[np.float32]]:
+        inputs = dict(batch)
+        if of_entities and "entity_text" not in inputs:
+            # The graph wants one: its answer is left out.
+            inputs["entity_text"] = np.zeros(1, dtype=np.int64)
+            inputs["entity_mask"] = inputs["attention_mask"][:1]
+        outputs = onnx_session.run(names, {name: inputs[name] for name in model_inputs(heads)})
+        return {
+            name: logits
+            for name, logits in zip(names, outputs, strict=True)
+            if name not in of_entities or "entity_text" in batch
+        }
+
+    return run_batches(run, encodings, padding_id, batch_size, entity_heads=of_entities)

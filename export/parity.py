@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from stream.bundle import Head
 from training.prediction import Logits
-from training.rows import Row
+from training.rows import Row, rows_of
 from training.scores import sigmoid
 from training.summary import head_scores
 
@@ -64,6 +64,10 @@ def compare(heads: Sequence[Head], before: Logits, after: Logits, rows: Sequence
     for head in heads:
         old = before[head.name].astype(np.float64)
         new = after[head.name].astype(np.float64)
+        judged = rows_of(head.scope, rows)
+        if not len(old):
+            # No text of the evaluation names an entity.
+            continue
         difference = np.abs(old - new)
         if head.kind == "single":
             agreement = (old.argmax(axis=1) == new.argmax(axis=1)).mean()
@@ -73,8 +77,8 @@ def compare(heads: Sequence[Head], before: Logits, after: Logits, rows: Sequence
                 (sigmoid(old / head.temperature) >= thresholds)
                 == (sigmoid(new / head.temperature) >= thresholds)
             ).mean()
-        scored_before = head_scores(head, old, rows)
-        scored_after = head_scores(head, new, rows)
+        scored_before = head_scores(head, old, judged)
+        scored_after = head_scores(head, new, judged)
         parity.heads[head.name] = HeadParity(
             largest_difference=float(difference.max()),
             mean_difference=float(difference.mean()),

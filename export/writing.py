@@ -25,7 +25,8 @@ from stream.bundle import (
     load_bundle,
     write_manifest,
 )
-from training.model import load_checkpoint, tokenize
+from training.encoding import complete, encode_rows
+from training.model import load_checkpoint
 from training.prediction import predict
 from training.rows import Row, read_rows
 from training.run import TEST_ROWS
@@ -83,11 +84,14 @@ def export_bundle(
         report(f"converting to {precision}")
         convert(model, description.maximum_tokens, precision, staging / MODEL)
         report(f"comparing on {len(rows):,} texts")
-        token_ids = tokenize(tokenizer, [row.text for row in rows], description.maximum_tokens)
-        before = predict(model, token_ids, description.padding_id, BATCH_SIZE)
+        heads = description.heads
+        encodings = encode_rows(tokenizer, rows, description.maximum_tokens)
+        before = predict(model, encodings, description.padding_id, BATCH_SIZE)
         exported = session(staging / MODEL)
-        after = run_session(exported, token_ids, description.padding_id, BATCH_SIZE)
-        parity = compare(description.heads, before, after, rows)
+        after = run_session(exported, heads, encodings, description.padding_id, BATCH_SIZE)
+        for logits in (before, after):
+            complete(heads, logits, encodings)
+        parity = compare(heads, before, after, rows)
         refusals = parity.refusals(allowed_loss, minimum_agreement)
         if refusals:
             raise ExportError(
@@ -105,7 +109,7 @@ def export_bundle(
             padding_id=description.padding_id,
             encoder=description.encoder,
             languages=description.languages,
-            heads=description.heads,
+            heads=heads,
             data=description.data,
             metrics={"checkpoint": description.metrics, "export": parity.model_dump()},
             files={},

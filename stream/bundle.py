@@ -1,7 +1,10 @@
 """The model bundle: a folder that says what it holds, and can prove it.
 
-    model.onnx      inputs `input_ids` and `attention_mask` (int64, batch × tokens),
-                    one output of logits per head, named after the head (float32, batch × labels)
+    model.onnx      inputs `input_ids` and `attention_mask` (int64, batch × tokens); with heads over
+                    entities also `entity_text` (entities: each one's text in the batch) and
+                    `entity_mask` (entities × tokens: 1 at the tokens that spell it), at least one;
+                    one output of logits per head, named after the head (float32, texts × labels
+                    or entities × labels)
     tokenizer.json  the Hugging Face tokenizer, without padding or truncation of its own
     bundle.json     the manifest: format, heads, labels, temperatures, metrics, SHA-256 of each file
     MODEL_CARD.md   for people
@@ -12,6 +15,7 @@ Errors:
 
 import hashlib
 import importlib.resources
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -25,7 +29,12 @@ TOKENIZER = "tokenizer.json"
 CARD = "MODEL_CARD.md"
 REQUIRED = (MODEL, TOKENIZER, CARD)
 
+TEXT_INPUTS = ("input_ids", "attention_mask")
+ENTITY_INPUTS = ("entity_text", "entity_mask")
+
 Precision = Literal["int8", "fp16", "fp32"]
+Scope = Literal["text", "entity"]
+"""What a head answers: a text, or each entity that a text names."""
 
 
 class BundleError(Exception):
@@ -43,6 +52,9 @@ class Head(BaseModel):
     name: str
     kind: Literal["single", "multi"]
     labels: list[str] = Field(min_length=2)
+    scope: Scope = "text"
+    fallback: str | None = None
+    """Of a head over entities: the head over texts that answers for an entity which no token spells."""
     temperature: float = Field(default=1.0, gt=0)
     offsets: list[float] = Field(default_factory=list)
     """Added to the scaled logits, one per label; empty means none."""
@@ -82,6 +94,17 @@ class Manifest(BaseModel):
     metrics: dict[str, Any] = Field(default_factory=dict)
     files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
 
+    @model_validator(mode="after")
+    def _heads_fit(self) -> Self:
+        texts = {head.name: head for head in self.heads if head.scope == "text"}
+        for head in self.heads:
+            if head.fallback is None:
+                continue
+            other = texts.get(head.fallback)
+            if head.scope == "text" or other is None or other.labels != head.labels:
+                raise ValueError(f"{head.name} cannot fall back to {head.fallback}")
+        return self
+
     def head(self, name: str) -> Head:
         """The head of that name; `BundleError` if the bundle has none."""
         for head in self.heads:
@@ -108,6 +131,12 @@ class Bundle(BaseModel):
     @property
     def tokenizer(self) -> Path:
         return self.folder / TOKENIZER
+
+
+def model_inputs(heads: Iterable[Head]) -> tuple[str, ...]:
+    """The inputs of a model with these heads."""
+    of_entities = any(head.scope == "entity" for head in heads)
+    return TEXT_INPUTS + ENTITY_INPUTS if of_entities else TEXT_INPUTS
 
 
 def default_bundle() -> Path:

@@ -21,6 +21,7 @@ from ahocorasick_rs import AhoCorasick
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from stream.names import fold, original, stands_alone
 from stream.records import MAXIMUM_ID_CHARACTERS, Mention
 from stream.text import normalise
 
@@ -33,11 +34,6 @@ _SUFFIXED = re.compile(r"(?P<code>\d+)\.(?P<exchange>[a-z]{2,4})")
 _CODE = re.compile(r"\d{6}")
 _SHANGHAI = {"sh": "ss", "ss": "sh"}
 _HONG_KONG_WIDTHS = range(1, 6)
-# Scripts that put no space between words, so that a name is found wherever it stands.
-_UNSPACED = re.compile(
-    "[\u0e00-\u0e7f\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
-    "\uf900-\ufaff\U00020000-\U0003ffff]"
-)
 
 
 class WatchlistError(Exception):
@@ -73,13 +69,6 @@ class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     entities: Annotated[list[Company], BeforeValidator(_some)]
-
-
-def fold(text: str) -> str:
-    """Text as names are compared: compatible characters, letter case and apostrophes are one."""
-    if not unicodedata.is_normalized("NFKC", text):
-        text = unicodedata.normalize("NFKC", text)
-    return text.casefold().replace("\u2019", "'")
 
 
 def subject_of(mention: Mention) -> str:
@@ -135,7 +124,7 @@ class Watchlist:
         matches = [
             (start, end, pattern)
             for pattern, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True)
-            if _stands_alone(folded, start, end)
+            if stands_alone(folded, start, end)
         ]
         matches.sort(key=lambda match: (match[0], -match[1]))
         found: dict[int, Mention] = {}
@@ -147,7 +136,8 @@ class Watchlist:
             owner = self._owners[pattern]
             if owner not in found:
                 company = self.companies[owner]
-                name = _slice(text, folded, start, end) if pattern < len(self._by_name) else company.name
+                first, last = original(text, folded, start, end)
+                name = text[first:last] if pattern < len(self._by_name) else company.name
                 found[owner] = Mention(name=name, ticker=company.ticker)
         return list(found.values())
 
@@ -257,26 +247,3 @@ def _patterns(spelling: str) -> Iterator[str]:
     yield f"${spelling}"
     if "." in spelling or len(spelling) > _SHORT_TICKER:
         yield spelling
-
-
-def _stands_alone(folded: str, start: int, end: int) -> bool:
-    """Whether no word of a spaced script goes on beyond the match: no `apple` in `pineapple`."""
-    return not (
-        (start > 0 and _in_word(folded[start - 1]) and _in_word(folded[start]))
-        or (end < len(folded) and _in_word(folded[end - 1]) and _in_word(folded[end]))
-    )
-
-
-def _in_word(character: str) -> bool:
-    return (character.isalnum() or character == "_") and not _UNSPACED.match(character)
-
-
-def _slice(text: str, folded: str, start: int, end: int) -> str:
-    """The part of `text` that a part of its folded form comes from.
-
-    Folding never shortens, character by character: so of equal length means in equal places.
-    """
-    if len(folded) == len(text):
-        return text[start:end]
-    origins = [index for index, character in enumerate(text) for _ in character.casefold()]
-    return text[origins[start] : origins[end - 1] + 1]

@@ -15,13 +15,15 @@ GOOD = ["profit", "growth", "win", "涨", "好"]
 BAD = ["loss", "default", "fraud", "跌", "坏"]
 DULL = ["meeting", "report", "notice", "会", "日"]
 TOPICS = {"money": ["profit", "loss", "涨", "跌"], "crime": ["fraud", "default", "坏"]}
+NAMES = ["acme", "borealis", "cobalt", "dynamo"]
+FORMS = ["inc", "plc", "corp"]
 FILLER = [f"word{number}" for number in range(200)]
 
 
 def make_encoder(folder: Path) -> Path:
     """A `BertModel` with random weights and a word-level tokenizer, as the hub would give it."""
     torch.manual_seed(3)
-    words = ["<pad>", "<unk>", "<s>", "</s>", *GOOD, *BAD, *DULL, *FILLER]
+    words = ["<pad>", "<unk>", "<s>", "</s>", *GOOD, *BAD, *DULL, *NAMES, *FORMS, *FILLER]
     vocabulary = {word: index for index, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -62,7 +64,7 @@ def write_jsonl(path: Path, records: list[dict[str, Any]]) -> Path:
 
 
 def make_data(root: Path, rows: int = 240) -> Path:
-    """Three sets: all three classes, two classes without neutral, and topics alone."""
+    """Four sets: all three classes, two classes without neutral, topics alone, and classes by company."""
     rng = random.Random(5)
     classes = {"negative": BAD, "neutral": DULL, "positive": GOOD}
     write_jsonl(
@@ -86,6 +88,19 @@ def make_data(root: Path, rows: int = 240) -> Path:
             for topic in rng.choices(list(TOPICS), k=rows)
         ],
     )
+    pairs = []
+    for _ in range(rows):
+        # The name itself speaks, so that a tiny model can tell the two apart.
+        names = [
+            f"{rng.choice(classes[label])} {form}"
+            for label, form in zip(classes, rng.sample(FORMS, 3), strict=True)
+        ]
+        labels = list(classes)
+        chosen = rng.sample(range(3), 2)
+        text = " ".join(f"{names[index]} {rng.choice(FILLER)}" for index in chosen)
+        entities = [{"name": names[index], "mood": labels[index]} for index in chosen]
+        pairs.append({"text": text, "entities": entities})
+    write_jsonl(root / "pairs.jsonl", pairs)
     return root
 
 
@@ -99,6 +114,13 @@ def configuration(encoder: Path, data: Path, output: Path, **changes: Any) -> di
         "heads": [
             {"name": "sentiment", "kind": "single", "labels": ["negative", "neutral", "positive"]},
             {"name": "topics", "kind": "multi", "labels": ["money", "crime"]},
+            {
+                "name": "entity_sentiment",
+                "kind": "single",
+                "scope": "entity",
+                "labels": ["negative", "neutral", "positive"],
+                "fallback": "sentiment",
+            },
         ],
         "data": [
             {
@@ -124,6 +146,12 @@ def configuration(encoder: Path, data: Path, output: Path, **changes: Any) -> di
                 "files": {"train": "flashes.jsonl"},
                 "licence": "MIT",
                 "labels": {"topics": {"column": "about"}},
+            },
+            {
+                "name": "pairs",
+                "files": {"train": "pairs.jsonl"},
+                "licence": "MIT",
+                "labels": {"entity_sentiment": {"column": "entities.mood", "entity": "entities.name"}},
             },
         ],
         "test_share": 0.2,

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stream.names import places
 from stream.text import language, normalise
 from training.configuration import DataSet, Head, LabelSource
-from training.rows import Row, Split, Target
+from training.rows import Entity, Row, Split, Target
 from training.taxonomy import Silence
 
 csv.field_size_limit(16 * 1024 * 1024)
@@ -37,6 +38,8 @@ class Reading:
     empty: int = 0
     disagreeing: int = 0
     """Texts whose own rows or entities give a single head different labels: it gets none."""
+    unplaced: int = 0
+    """Entities that do not stand in their text letter by letter."""
     odd: dict[str, Counter[str]] = field(default_factory=dict)
     """Per head: values that the mapping does not know, with their counts."""
 
@@ -51,7 +54,7 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
     reading = Reading()
     by_name = {head.name: head for head in heads}
     for part, file in data.files.items():
-        values: dict[str, dict[str, list[str]]] = {}
+        values: dict[str, dict[str, list[tuple[str, str]]]] = {}
         for record in read_records(root / file):
             reading.read += 1
             raw = _get(record, data.text, root / file)
@@ -61,21 +64,30 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
                 continue
             gathered = values.setdefault(text, {name: [] for name in data.labels})
             for name, source in data.labels.items():
-                gathered[name] += _values(record, source.column, root / file)
+                gathered[name] += _named_values(record, source, root / file)
         split: Split | None = "test" if part != "train" or data.evaluate_only else None
         for text, gathered in values.items():
-            targets = {}
+            targets: dict[str, Target] = {}
+            entities: dict[str, dict[str, Target]] = {}
             for name, source in data.labels.items():
                 odd = reading.odd.setdefault(name, Counter())
-                try:
-                    target = _target(gathered[name], source, by_name[name], data.name, odd)
-                except _DisagreementError:
-                    reading.disagreeing += 1
-                else:
+                by_entity: dict[str, list[str]] = {}
+                for entity, value in gathered[name]:
+                    by_entity.setdefault(entity, []).append(value)
+                for entity, given in by_entity.items():
+                    try:
+                        target = _target(given, source, by_name[name], data.name, odd)
+                    except _DisagreementError:
+                        reading.disagreeing += 1
+                        continue
                     if target is not None:
-                        targets[name] = target
+                        (entities.setdefault(entity, {}) if source.entity else targets)[name] = target
+            placed = tuple(
+                Entity(entity, tuple(places(text, [entity])), known) for entity, known in entities.items()
+            )
+            reading.unplaced += sum(not entity.spans for entity in placed)
             tongue = data.language or language(text)
-            reading.rows.append(Row(text, data.name, tongue, targets, split, data.weight))
+            reading.rows.append(Row(text, data.name, tongue, targets, split, data.weight, placed))
     return reading
 
 
@@ -107,6 +119,17 @@ def _get(record: dict[str, Any], column: str, path: Path) -> Any:
     if column not in record:
         raise DataError(f"{path} has no column {column!r}, only: {', '.join(map(str, record))}")
     return record[column]
+
+
+def _named_values(record: dict[str, Any], source: LabelSource, path: Path) -> list[tuple[str, str]]:
+    """The raw label values of a record, each with the entity that it is of; "" for the text."""
+    values = _values(record, source.column, path)
+    if source.entity is None:
+        return [("", value) for value in values]
+    names = [normalise(name) for name in _values(record, source.entity, path)]
+    if len(names) != len(values):
+        raise DataError(f"{path}: {len(names)} of {source.entity} for {len(values)} of {source.column}")
+    return [(name, value) for name, value in zip(names, values, strict=True) if name]
 
 
 def _values(record: dict[str, Any], column: str, path: Path) -> list[str]:

@@ -25,6 +25,8 @@ class SetReport(BaseModel):
     repeats."""
     disagreeing: int = 0
     """Texts whose own rows or entities give a single head different labels: it gets none."""
+    unplaced_entities: int = 0
+    """Entities that do not stand in their text letter by letter: they train nothing."""
     duplicates: int = 0
     """Texts that differ from another one only in links, case or punctuation."""
     conflicts: int = 0
@@ -63,6 +65,7 @@ def clean(readings: dict[str, Reading]) -> Cleaned:
             empty=reading.empty,
             same_text=reading.read - reading.empty - len(reading.rows),
             disagreeing=reading.disagreeing,
+            unplaced_entities=reading.unplaced,
             odd_labels={head: dict(odd.most_common()) for head, odd in reading.odd.items() if odd},
         )
         cleaned.report[name] = report
@@ -73,7 +76,7 @@ def clean(readings: dict[str, Reading]) -> Cleaned:
             report.duplicates += len(copies) - 1
             row, in_conflict = _merge(copies)
             report.conflicts += in_conflict
-            if row.targets:
+            if row.targets or row.entities:
                 cleaned.rows.append(row)
             else:
                 report.unlabelled += 1
@@ -95,7 +98,9 @@ def _merge(copies: list[Row]) -> tuple[Row, bool]:
         in_conflict |= len(ranked) > 1
         if len(ranked) == 1 or ranked[0][1] > ranked[1][1]:
             targets[head] = ranked[0][0]
-    return replace(copies[0], targets=targets), in_conflict
+    # Places belong to the wording that they were found in.
+    entities = next((row for row in copies if row.entities), copies[0])
+    return replace(entities, targets=targets), in_conflict
 
 
 def _remove_leaks(cleaned: Cleaned) -> None:

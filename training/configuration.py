@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stream.bundle import Scope
 from training.taxonomy import Silence, Taxonomy, TaxonomyError, read_taxonomy
 
 DATA_ROOT_VARIABLE = "DOWNTICK_TRAINING_DATA"
@@ -31,6 +32,8 @@ class LabelSource(BaseModel):
     values: dict[str, str | list[str] | Silence | None] | None = None
     """The set's value → our labels; null says nothing. None: the taxonomy's mapping of this set,
     or, without one, the value is itself a label of the head."""
+    entity: str | None = None
+    """For a head over entities: the column of their names, beside that of their labels."""
     possible: list[str] | None = None
     """The labels that this set tells apart. None: all of the head. A set that knows no `neutral`
     must not teach that its texts are not neutral."""
@@ -67,6 +70,11 @@ class HeadOptions(BaseModel):
     labels: list[str] = Field(default_factory=list)
     taxonomy: Path | None = None
     """A file with the labels, their cues and the mapping of each set's labels."""
+    scope: Scope = "text"
+    """`entity`: it answers for each entity that a text names, from the tokens that spell it."""
+    fallback: str | None = None
+    """Of a head over entities: the head over texts, with the same labels, that answers for an entity
+    which is not in the text."""
     weight: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
@@ -86,7 +94,9 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
     name: str = Field(default="model", description="What the model is called in its bundle.")
-    encoder: str = Field(description="Hugging Face hub name or local folder of the encoder.")
+    encoder: str = Field(
+        description="Hugging Face hub name or local folder of the encoder; a checkpoint is trained on."
+    )
     output: Path = Field(default=Path("runs/model"), description="Folder of the run.")
     data_root: Path = Field(
         default_factory=lambda: Path(os.environ.get(DATA_ROOT_VARIABLE, ".")),
@@ -143,6 +153,23 @@ class Options(BaseModel):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _scopes_agree(self) -> Self:
+        scopes = {head.name: head.scope for head in self.heads}
+        for head in self.heads:
+            if head.fallback is not None and (
+                head.scope == "text" or scopes.get(head.fallback, "entity") == "entity"
+            ):
+                raise ValueError(f"heads: {head.name} cannot fall back to {head.fallback!r}")
+        for data in self.data:
+            for name, source in data.labels.items():
+                if (source.entity is not None) != (scopes.get(name) == "entity"):
+                    raise ValueError(
+                        f"data: {data.name}.labels.{name} must name a column `entity` if the head is over "
+                        "entities, and only then"
+                    )
+        return self
+
 
 class Head(BaseModel):
     """A head with its labels read from wherever they were."""
@@ -152,6 +179,8 @@ class Head(BaseModel):
     name: str
     kind: Literal["single", "multi"]
     labels: tuple[str, ...]
+    scope: Scope = "text"
+    fallback: str | None = None
     weight: float = 1.0
     taxonomy: Taxonomy | None = None
 
@@ -172,6 +201,8 @@ def resolve_heads(options: Options) -> list[Head]:
                 name=head.name,
                 kind=head.kind,
                 labels=labels,
+                scope=head.scope,
+                fallback=head.fallback,
                 weight=head.weight,
                 taxonomy=taxonomy,
             )

@@ -1,4 +1,4 @@
-"""The classifier: an encoder, the mean of its token vectors, and one linear head per question.
+"""The classifier: an encoder, means of its token vectors, and one small head per question.
 
 A checkpoint is a folder that this module writes and reads, and `export` converts:
 
@@ -10,9 +10,9 @@ Errors:
     CheckpointError     the folder is no checkpoint, or is incomplete
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -23,10 +23,23 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.hub import cached_file
 
-from stream.bundle import TOKENIZER, Head
+from stream.bundle import TOKENIZER, Head, Scope
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "classifier.json"
+
+
+class HeadShape(Protocol):
+    """What the model must know of a head."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def labels(self) -> Sequence[str]: ...
+
+    @property
+    def scope(self) -> Scope: ...
 
 
 class CheckpointError(Exception):
@@ -51,9 +64,13 @@ class Description(BaseModel):
 
 
 class Classifier(nn.Module):
-    """Encoder, mean pooling, dropout, one linear layer per head."""
+    """Encoder, mean pooling, dropout; a linear layer per head over texts, two per head over entities.
 
-    def __init__(self, encoder: PreTrainedModel, heads: Mapping[str, int], dropout: float) -> None:
+    An entity is the mean of its tokens' vectors beside the mean of all: what is said of it, and of what
+    the text is about.
+    """
+
+    def __init__(self, encoder: PreTrainedModel, heads: Sequence[HeadShape], dropout: float) -> None:
         super().__init__()
         # What an encoder has above its last layer is not used, and would be saved untrained.
         if getattr(encoder, "pooler", None) is not None:
@@ -61,15 +78,49 @@ class Classifier(nn.Module):
         self.encoder = encoder
         width: int = encoder.config.hidden_size
         self.dropout = nn.Dropout(dropout)
-        self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in heads.items()})
+        self.entity_heads = [head.name for head in heads if head.scope == "entity"]
+        self.heads = nn.ModuleDict(
+            {
+                head.name: nn.Linear(width, len(head.labels))
+                if head.scope == "text"
+                else nn.Sequential(
+                    nn.Linear(2 * width, width),
+                    nn.GELU(),
+                    nn.Dropout(dropout),
+                    nn.Linear(width, len(head.labels)),
+                )
+                for head in heads
+            }
+        )
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
-        """Logits per head, batch × labels, from token ids and mask, both batch × tokens."""
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        entity_text: Tensor | None = None,
+        entity_mask: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Logits per head from token ids and mask, both texts × tokens: texts × labels.
+
+        With `entity_text` (entities) and `entity_mask` (entities × tokens), as `training.encoding.pad` makes
+        them, also those of the heads over entities: entities × labels.
+        """
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
-        mask = attention_mask.unsqueeze(-1).to(states.dtype)
-        mean = (states * mask).sum(dim=1) / mask.sum(dim=1).clamp(min=1)
+        mean = _mean(states, attention_mask)
         features = self.dropout(mean)
-        return {name: head(features) for name, head in self.heads.items()}
+        logits = {name: head(features) for name, head in self.heads.items() if name not in self.entity_heads}
+        if self.entity_heads and entity_text is not None and entity_mask is not None:
+            own = _mean(states.index_select(0, entity_text), entity_mask)
+            beside = self.dropout(torch.cat([own, mean.index_select(0, entity_text)], dim=1))
+            logits |= {name: self.heads[name](beside) for name in self.entity_heads}
+        return logits
+
+
+def _mean(states: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the vectors (rows × tokens × width) where the mask (rows × tokens) is 1."""
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    total: Tensor = (states * weights).sum(dim=1)
+    return total / weights.sum(dim=1).clamp(min=1)
 
 
 def load_tokenizer(name: str) -> Tokenizer:
@@ -88,33 +139,38 @@ def load_tokenizer(name: str) -> Tokenizer:
     return tokenizer
 
 
-def tokenize(tokenizer: Tokenizer, texts: list[str], maximum_tokens: int) -> list[list[int]]:
-    """Token ids of each text, cut to `maximum_tokens` with the special tokens counted."""
-    tokenizer.enable_truncation(maximum_tokens)
-    try:
-        return [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-    finally:
-        tokenizer.no_truncation()
+def new_classifier(encoder: str, heads: Sequence[HeadShape], dropout: float) -> Classifier:
+    """A classifier on a pre-trained encoder (folder or hub name); its heads are still random.
 
-
-def pad(token_ids: list[list[int]], padding_id: int) -> tuple[Tensor, Tensor]:
-    """Token ids and mask as tensors, batch × longest."""
-    longest = max(len(ids) for ids in token_ids)
-    input_ids = torch.full((len(token_ids), longest), padding_id, dtype=torch.long)
-    mask = torch.zeros((len(token_ids), longest), dtype=torch.long)
-    for row, ids in enumerate(token_ids):
-        input_ids[row, : len(ids)] = torch.tensor(ids)
-        mask[row, : len(ids)] = 1
-    return input_ids, mask
-
-
-def new_classifier(encoder: str, heads: Mapping[str, int], dropout: float) -> Classifier:
-    """A classifier on a pre-trained encoder (folder or hub name); its heads are still random."""
+    Where the folder is a checkpoint, its encoder goes on from there, and so do the heads of the same name
+    and shape.
+    """
+    if (Path(encoder) / DESCRIPTION).is_file():
+        earlier, _, _ = load_checkpoint(Path(encoder))
+        model = Classifier(earlier.encoder, heads, dropout)
+        known, shapes = earlier.state_dict(), model.state_dict()
+        model.load_state_dict(
+            {
+                name: value
+                for name, value in known.items()
+                if name in shapes and shapes[name].shape == value.shape
+            },
+            strict=False,
+        )
+        return model
     try:
         pretrained = AutoModel.from_pretrained(encoder, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot load the encoder {encoder}: {_first_line(error)}") from error
     return Classifier(pretrained, heads, dropout)
+
+
+def origin(encoder: str) -> str:
+    """What the encoder was before any fine-tuning: a hub name, or a folder's."""
+    folder = Path(encoder)
+    if (folder / DESCRIPTION).is_file():
+        return Description.model_validate_json((folder / DESCRIPTION).read_bytes()).encoder
+    return folder.name if folder.is_dir() else encoder
 
 
 def _first_line(error: Exception) -> str:
@@ -145,8 +201,7 @@ def load_checkpoint(folder: Path) -> tuple[Classifier, Tokenizer, Description]:
     shape = dict(description.encoder_configuration)
     configuration = AutoConfig.for_model(shape.pop("model_type"), **shape)
     encoder = AutoModel.from_config(configuration)  # type: ignore[no-untyped-call]
-    sizes = {head.name: len(head.labels) for head in description.heads}
-    model = Classifier(encoder, sizes, dropout=0.0)
+    model = Classifier(encoder, description.heads, dropout=0.0)
     try:
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -11,10 +11,13 @@ knows no neutral is {positive} within {negative, positive}.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from stream.bundle import Scope
+from stream.names import Span
 
 Split = Literal["train", "valid", "test"]
 
@@ -33,6 +36,16 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Entity:
+    """A company or thing that a text names, and what is known of the text's view of it."""
+
+    name: str
+    spans: tuple[Span, ...]
+    """Where the text has it; empty where it is not there letter by letter."""
+    targets: dict[str, Target]
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """A text with its origin and targets by head; heads without a label are left out."""
 
@@ -43,9 +56,22 @@ class Row:
     targets: dict[str, Target] = field(default_factory=dict)
     split: Split | None = None
     weight: float = 1.0
+    entities: tuple[Entity, ...] = ()
 
     def with_split(self, split: Split) -> "Row":
         return replace(self, split=split)
+
+
+def entity_rows(rows: Iterable[Row]) -> list[Row]:
+    """A row per entity, with the entity's targets: what a head over entities is judged by."""
+    return [
+        replace(row, targets=entity.targets, entities=(entity,)) for row in rows for entity in row.entities
+    ]
+
+
+def rows_of(scope: Scope, rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows that a head of this scope answers, in the order of its logits."""
+    return entity_rows(rows) if scope == "entity" else rows
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -53,10 +79,11 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
             record = asdict(row)
-            record["targets"] = {
-                head: {"allowed": sorted(target.allowed), "possible": sorted(target.possible)}
-                for head, target in row.targets.items()
-            }
+            record["targets"] = _plain(row.targets)
+            record["entities"] = [
+                {"name": entity.name, "spans": entity.spans, "targets": _plain(entity.targets)}
+                for entity in row.entities
+            ]
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
@@ -66,10 +93,28 @@ def read_rows(path: Path) -> Iterator[Row]:
         for number, line in enumerate(file, start=1):
             try:
                 record = json.loads(line)
-                targets = {
-                    head: Target(frozenset(known["allowed"]), frozenset(known["possible"]))
-                    for head, known in record.pop("targets").items()
-                }
-                yield Row(targets=targets, **record)
+                entities = tuple(
+                    Entity(
+                        entity["name"],
+                        tuple((first, last) for first, last in entity["spans"]),
+                        _targets(entity["targets"]),
+                    )
+                    for entity in record.pop("entities", [])
+                )
+                yield Row(targets=_targets(record.pop("targets")), entities=entities, **record)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"{path}, line {number} is not a row: {error}") from error
+
+
+def _plain(targets: dict[str, Target]) -> dict[str, Any]:
+    return {
+        head: {"allowed": sorted(target.allowed), "possible": sorted(target.possible)}
+        for head, target in targets.items()
+    }
+
+
+def _targets(plain: dict[str, Any]) -> dict[str, Target]:
+    return {
+        head: Target(frozenset(known["allowed"]), frozenset(known["possible"]))
+        for head, known in plain.items()
+    }

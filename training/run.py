@@ -13,10 +13,10 @@ from stream.bundle import Head as BundleHead
 from training.calibration import calibrate
 from training.configuration import Head, Options, resolve_heads
 from training.dataset import Corpus, build_corpus
-from training.model import Description, load_tokenizer, new_classifier, save_checkpoint
+from training.model import Description, load_tokenizer, new_classifier, origin, save_checkpoint
 from training.prediction import Logits
 from training.report import mistakes, write_report
-from training.rows import write_rows
+from training.rows import rows_of, write_rows
 from training.summary import summarise
 from training.trainer import Board, Encoded, FineTuner, last_checkpoint
 
@@ -42,12 +42,12 @@ def train(options: Options, *, resume: bool) -> Path:
     _write_preparation(options, corpus)
 
     tokenizer = load_tokenizer(options.encoder)
-    model = new_classifier(options.encoder, {head.name: len(head.labels) for head in heads}, options.dropout)
+    model = new_classifier(options.encoder, heads, options.dropout)
     if options.freeze_embeddings:
         model.encoder.get_input_embeddings().requires_grad_(requires_grad=False)
     description = Description(
         name=options.name,
-        encoder=Path(options.encoder).name if Path(options.encoder).is_dir() else options.encoder,
+        encoder=origin(options.encoder),
         encoder_configuration=_configuration(model.encoder),
         heads=[_untuned(head) for head in heads],
         maximum_tokens=options.maximum_tokens,
@@ -78,7 +78,9 @@ def train(options: Options, *, resume: bool) -> Path:
     finished = description.model_copy(update={"heads": calibrated, "metrics": headline(summary, calibrated)})
     save_checkpoint(options.output / MODEL, trainer.classifier, tokenizer, finished)
     wrong = {
-        head.name: mistakes(head, test, corpus.rows["test"]) for head in calibrated if head.kind == "single"
+        head.name: mistakes(head, test, rows_of(head.scope, corpus.rows["test"]))
+        for head in calibrated
+        if head.kind == "single"
     }
     write_report(
         options.output,
@@ -139,6 +141,8 @@ def _untuned(head: Head) -> BundleHead:
         name=head.name,
         kind=head.kind,
         labels=list(head.labels),
+        scope=head.scope,
+        fallback=head.fallback,
         thresholds=[0.5] * len(head.labels) if head.kind == "multi" else [],
     )
 

@@ -69,11 +69,11 @@ def split_rows(rows: Iterable[Row], valid_share: float, test_share: float, froze
     strata: dict[tuple[str, str], list[str]] = defaultdict(list)
     placed = set(published) | set(frozen.held_out)
     # Texts of frozen sets first: what they share with a new set is no longer free.
-    for row in sorted(rows, key=lambda row: row.source not in old):
+    for row in sorted(rows, key=lambda row: _pool(row) not in old):
         key = text_key(row.text)
         if key not in placed:
             placed.add(key)
-            if row.source not in old:
+            if _pool(row) not in old:
                 strata[row.source, _stratum(row)].append(key)
     for (source, _), keys in strata.items():
         share = 0.0 if source in judged else test_share
@@ -83,9 +83,15 @@ def split_rows(rows: Iterable[Row], valid_share: float, test_share: float, froze
                 frozen.held_out[key] = "test"
             elif place < share + valid_share:
                 frozen.held_out[key] = "valid"
-    frozen.sources |= {row.source for row in rows}
+    frozen.sources |= {_pool(row) for row in rows}
     chosen = frozen.held_out | published
     return [row.with_split(chosen.get(text_key(row.text)) or "train") for row in rows]
+
+
+def _pool(row: Row) -> str:
+    """What is drawn at once: a set's texts with labels of their own, and those of whose entities alone
+    something is known."""
+    return row.source if row.targets else f"{row.source}, entities"
 
 
 def _stratum(row: Row) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from stream.bundle import Head
 from training.prediction import Logits
-from training.rows import Row
+from training.rows import Row, rows_of
 from training.scores import masks, multi_scores, negative_scores, sigmoid, single_scores
 
 
@@ -18,7 +18,7 @@ def summarise(
 
     Sets in `apart`, of a kind that was not trained on, are only in `by_set`.
     """
-    return {head.name: _summarise_head(head, logits, rows, apart) for head in heads}
+    return {head.name: _summarise_head(head, logits, rows_of(head.scope, rows), apart) for head in heads}
 
 
 def _summarise_head(

@@ -20,11 +20,13 @@ from transformers import (
     TrainingArguments,
 )
 
+from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS
 from training.configuration import Head, Options
+from training.encoding import complete, encode_rows, pad
 from training.losses import multi_label_loss, single_label_loss
-from training.model import Classifier, Description, pad, save_checkpoint, tokenize
+from training.model import Classifier, Description, save_checkpoint
 from training.prediction import Logits, predict
-from training.rows import Row
+from training.rows import Row, rows_of
 from training.scores import masks, multi_scores, sigmoid, single_scores
 
 LOSSES = {"single": single_label_loss, "multi": multi_label_loss}
@@ -37,43 +39,62 @@ class Encoded(Dataset[dict[str, Any]]):
         self, rows: Sequence[Row], heads: Sequence[Head], tokenizer: Tokenizer, maximum_tokens: int
     ) -> None:
         self.rows = rows
-        self.token_ids = tokenize(tokenizer, [row.text for row in rows], maximum_tokens)
-        self.masks = {head.name: masks(rows, head.name, head.labels) for head in heads}
+        self.heads = heads
+        self.encodings = encode_rows(tokenizer, rows, maximum_tokens)
+        self.masks = {head.name: masks(rows_of(head.scope, rows), head.name, head.labels) for head in heads}
+        self._starts = np.cumsum([0, *(len(row.entities) for row in rows)])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
+        encoding = self.encodings[index]
         item: dict[str, Any] = {
-            "input_ids": self.token_ids[index],
+            # Trainer groups rows by its length.
+            "input_ids": encoding.ids,
+            "encoding": encoding,
             "weight": self.rows[index].weight,
         }
-        for head, (allowed, possible) in self.masks.items():
-            item[f"{head}.allowed"] = allowed[index]
-            item[f"{head}.possible"] = possible[index]
+        placed = np.array([bool(positions) for positions in encoding.entities], dtype=bool)
+        for head in self.heads:
+            allowed, possible = self.masks[head.name]
+            if head.scope == "entity":
+                own = slice(self._starts[index], self._starts[index + 1])
+                item[f"{head.name}.allowed"] = allowed[own]
+                # Nothing is learnt from an entity that no token spells.
+                item[f"{head.name}.possible"] = possible[own] & placed[:, None]
+            else:
+                item[f"{head.name}.allowed"] = allowed[index : index + 1]
+                item[f"{head.name}.possible"] = possible[index : index + 1]
         return item
 
 
 def collate(items: list[dict[str, Any]], padding_id: int) -> dict[str, Tensor]:
     """A batch of padded tensors from items of `Encoded`."""
-    input_ids, mask = pad([item["input_ids"] for item in items], padding_id)
-    batch = {"input_ids": input_ids, "attention_mask": mask}
+    batch = {
+        name: torch.from_numpy(array)
+        for name, array in pad([item["encoding"] for item in items], padding_id).items()
+    }
+    batch["weight"] = torch.tensor([item["weight"] for item in items])
     for name in items[0]:
-        if name != "input_ids":
-            batch[name] = torch.as_tensor(np.stack([item[name] for item in items]))
+        if "." in name:
+            batch[name] = torch.from_numpy(np.concatenate([item[name] for item in items]))
     return batch
 
 
 def total_loss(logits: dict[str, Tensor], batch: dict[str, Tensor], heads: Sequence[Head]) -> Tensor:
-    """The heads' losses per row, weighted by head and by set, mean over the batch."""
-    rows = len(batch["input_ids"])
-    total = torch.zeros(rows, device=batch["input_ids"].device)
+    """The heads' losses, weighted by head and by set, per text of the batch."""
+    weights = batch["weight"]
+    total = torch.zeros((), device=weights.device)
     for head in heads:
+        if head.name not in logits:
+            continue
         loss = LOSSES[head.kind](
             logits[head.name].float(), batch[f"{head.name}.allowed"], batch[f"{head.name}.possible"]
         )
-        total = total + head.weight * loss
-    return (total * batch["weight"].to(total.dtype)).mean()
+        of_rows = weights[batch["entity_text"]] if head.scope == "entity" else weights
+        total = total + head.weight * (loss * of_rows.to(loss.dtype)).sum()
+    return total / len(weights)
 
 
 def validation_scores(logits: Logits, encoded: Encoded, heads: Sequence[Head]) -> dict[str, float]:
@@ -130,7 +151,7 @@ class FineTuner(Trainer):
         return_outputs: bool = False,  # noqa: FBT001, FBT002
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
     ) -> Any:
-        logits = model(inputs["input_ids"], inputs["attention_mask"])
+        logits = model(**{name: inputs[name] for name in TEXT_INPUTS + ENTITY_INPUTS if name in inputs})
         loss = total_loss(logits, inputs, self.classifier_heads)
         return (loss, logits) if return_outputs else loss
 
@@ -157,13 +178,15 @@ class FineTuner(Trainer):
     def predict_rows(self, encoded: Encoded, progress: Callable[[int], None] = lambda _: None) -> Logits:
         """Logits of all rows, in the precision of training."""
         with self.compute_loss_context_manager():
-            return predict(
+            logits = predict(
                 self.classifier,
-                encoded.token_ids,
+                encoded.encodings,
                 self.description.padding_id,
                 4 * self.options.batch_size,
                 progress,
             )
+        complete(self.description.heads, logits, encoded.encodings)
+        return logits
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Scores on the validation rows, under the names that Trainer selects by."""

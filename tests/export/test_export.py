@@ -16,34 +16,37 @@ from export.cli import export
 from export.conversion import run_session, session
 from export.parity import compare
 from stream.bundle import Bundle, Head, load_bundle
+from stream.names import places
+from training.encoding import Encoding, encode, pad
 from training.model import (
     Classifier,
     Description,
     load_tokenizer,
     new_classifier,
     save_checkpoint,
-    tokenize,
 )
-from training.rows import Row, Target, write_rows
+from training.rows import Entity, Row, Target, write_rows
 
 LABELS = ["negative", "neutral", "positive"]
 HEADS = [
     Head(name="sentiment", kind="single", labels=LABELS, temperature=1.5),
     Head(name="topics", kind="multi", labels=["money", "crime"], thresholds=[0.4, 0.6]),
+    Head(name="entity_sentiment", kind="single", labels=LABELS, scope="entity", fallback="sentiment"),
 ]
 
 
-def fit(model: Classifier, token_ids: list[list[int]], labels: list[int]) -> None:
+def fit(model: Classifier, encodings: list[Encoding], labels: list[int]) -> None:
     """Make the answers confident: parity of a random model would be a matter of ties."""
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    input_ids = torch.tensor(token_ids)
+    batch = {name: torch.from_numpy(array) for name, array in pad(encodings, 0).items()}
     target = torch.tensor(labels)
     model.train()
     for _ in range(40):
         optimizer.zero_grad()
-        logits = model(input_ids, torch.ones_like(input_ids))
+        logits = model(**batch)
         topics = torch.nn.functional.one_hot(target, 3)[:, :2].float()
         loss = torch.nn.functional.cross_entropy(logits["sentiment"], target)
+        loss = loss + torch.nn.functional.cross_entropy(logits["entity_sentiment"], target)
         loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(logits["topics"], topics)
         loss.backward()
         optimizer.step()
@@ -56,10 +59,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("checkpoint")
     encoder = make_encoder(root / "encoder")
     tokenizer = load_tokenizer(str(encoder))
-    model = new_classifier(str(encoder), {head.name: len(head.labels) for head in HEADS}, 0.0)
+    model = new_classifier(str(encoder), HEADS, 0.0)
     texts = [f"{word} word{number}" for word in [*BAD, *GOOD] for number in range(20)]
     labels = [0] * 100 + [2] * 100
-    fit(model, tokenize(tokenizer, texts, 16), labels)
+    spans = [[places(text, [text.split()[1]])] for text in texts]
+    fit(model, encode(tokenizer, texts, spans, 16), labels)
     description = Description(
         name="tiny",
         encoder="a random encoder",
@@ -79,10 +83,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 text,
                 "words",
                 "en",
-                {"sentiment": Target(frozenset({LABELS[label]}), frozenset(LABELS))},
+                {"sentiment": target},
                 "test",
+                entities=(Entity(text.split()[1], tuple(own[0]), {"entity_sentiment": target}),),
             )
-            for text, label in zip(texts, labels, strict=True)
+            for text, label, own in zip(texts, labels, spans, strict=True)
+            for target in (Target(frozenset({LABELS[label]}), frozenset(LABELS)),)
         ],
     )
     return root / "model"
@@ -126,22 +132,31 @@ def test_a_bundle_has_the_inputs_and_outputs_that_the_stream_relies_on(
     assert {(item.name, item.type) for item in exported.get_inputs()} == {
         ("input_ids", "tensor(int64)"),
         ("attention_mask", "tensor(int64)"),
+        ("entity_text", "tensor(int64)"),
+        ("entity_mask", "tensor(int64)"),
     }
     assert [(item.name, item.type) for item in exported.get_outputs()] == [
         ("sentiment", "tensor(float)"),
         ("topics", "tensor(float)"),
+        ("entity_sentiment", "tensor(float)"),
     ]
-    for shape in [(1, 2), (3, 5), (7, 16)]:
-        ids = np.full(shape, 5, dtype=np.int64)
-        outputs = exported.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
-        assert [output.shape for output in outputs] == [(shape[0], 3), (shape[0], 2)]
+    for texts, tokens, entities in [(1, 2, 1), (3, 5, 9), (7, 16, 2)]:
+        ids = np.full((texts, tokens), 5, dtype=np.int64)
+        inputs = {
+            "input_ids": ids,
+            "attention_mask": np.ones_like(ids),
+            "entity_text": np.arange(entities) % texts,
+            "entity_mask": np.ones((entities, tokens), dtype=np.int64),
+        }
+        outputs = exported.run(None, inputs)
+        assert [output.shape for output in outputs] == [(texts, 3), (texts, 2), (entities, 3)]
 
 
 def test_padding_does_not_change_an_answer(bundles: dict[str, Bundle]) -> None:
     exported = session(bundles["fp32"].model)
-    short, long = [2, 5, 3], [2, 6, 7, 8, 9, 10, 11, 3]
-    alone = run_session(exported, [short], 0, 1)
-    together = run_session(exported, [short, long], 0, 2)
+    short, long = Encoding([2, 5, 3], [[1]]), Encoding([2, 6, 7, 8, 9, 10, 11, 3], [])
+    alone = run_session(exported, HEADS, [short], 0, 1)
+    together = run_session(exported, HEADS, [short, long], 0, 2)
     np.testing.assert_allclose(alone["sentiment"][0], together["sentiment"][0], atol=1e-5)
 
 

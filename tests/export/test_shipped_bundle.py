@@ -6,7 +6,8 @@ import pytest
 from export.conversion import run_session, session
 from stream.bundle import Bundle, default_bundle, load_bundle
 from stream.text import normalise
-from training.model import load_tokenizer, tokenize
+from training.encoding import encode
+from training.model import load_tokenizer
 
 PLAIN = [
     ("negative", "Class action filed against Orbit Motors over defective brakes"),
@@ -53,8 +54,10 @@ def test_its_export_lost_little(bundle: Bundle) -> None:
 def test_it_is_right_on_plain_cases_in_both_languages(bundle: Bundle) -> None:
     tokenizer = load_tokenizer(str(bundle.folder))
     texts = [normalise(text) for _, text in PLAIN]
-    token_ids = tokenize(tokenizer, texts, bundle.manifest.maximum_tokens)
-    logits = run_session(session(bundle.model, threads=1), token_ids, bundle.manifest.padding_id, len(PLAIN))
+    manifest = bundle.manifest
+    encodings = encode(tokenizer, texts, [[]] * len(texts), manifest.maximum_tokens)
+    model = session(bundle.model, threads=1)
+    logits = run_session(model, manifest.heads, encodings, manifest.padding_id, len(PLAIN))
     labels = bundle.manifest.head("sentiment").labels
     answers = [labels[index] for index in np.argmax(logits["sentiment"], axis=1)]
     assert answers == [label for label, _ in PLAIN]

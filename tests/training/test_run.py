@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import CliRunner
 from tiny_run import configuration, make_data, make_encoder, write_configuration
 from transformers import TrainerCallback
@@ -12,9 +13,10 @@ from transformers import TrainerCallback
 from training import run
 from training.cli import train
 from training.configuration import read_configuration
-from training.model import load_checkpoint, tokenize
+from training.encoding import encode_rows
+from training.model import load_checkpoint, new_classifier
 from training.prediction import predict
-from training.rows import read_rows
+from training.rows import entity_rows, read_rows
 
 
 class InterruptedRunError(Exception):
@@ -73,11 +75,41 @@ def test_the_model_learns_both_heads_from_sets_that_know_different_labels(finish
     assert set(scores["sentiment"]["by_set"]) == {"news", "board"}
 
 
+def test_the_model_learns_what_a_text_says_of_each_of_its_entities(finished: Path) -> None:
+    model, tokenizer, description = load_checkpoint(finished / "model")
+    rows = [row for row in read_rows(finished / "test.jsonl") if row.source == "pairs"]
+    opposed = [
+        row for row in rows if len({entity.targets["entity_sentiment"] for entity in row.entities}) > 1
+    ]
+    assert len(opposed) > 10
+    encodings = encode_rows(tokenizer, opposed, description.maximum_tokens)
+    answers = predict(model, encodings, description.padding_id, 32)["entity_sentiment"].argmax(axis=1)
+    head = next(head for head in description.heads if head.name == "entity_sentiment")
+    right = [
+        head.labels[answer] in row.targets["entity_sentiment"].allowed
+        for answer, row in zip(answers, entity_rows(opposed), strict=True)
+    ]
+    assert sum(right) / len(right) > 0.8
+    scores = json.loads((finished / "report.json").read_text(encoding="utf-8"))["scores"]
+    assert scores["entity_sentiment"]["all"]["rows"] == 2 * len(rows)
+
+
+def test_a_run_can_go_on_from_a_finished_checkpoint(finished: Path) -> None:
+    model, _, description = load_checkpoint(finished / "model")
+    heads = [*description.heads[:2], description.heads[2].model_copy(update={"name": "other"})]
+    again = new_classifier(str(finished / "model"), heads, dropout=0.1)
+    assert torch.equal(again.heads["sentiment"].weight, model.heads["sentiment"].weight)
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(again.encoder.parameters(), model.encoder.parameters(), strict=True)
+    )
+
+
 def test_a_checkpoint_predicts_what_the_run_reported(finished: Path) -> None:
     model, tokenizer, description = load_checkpoint(finished / "model")
     rows = [row for row in read_rows(finished / "test.jsonl") if row.source == "news"]
-    ids = tokenize(tokenizer, [row.text for row in rows], description.maximum_tokens)
-    answers = predict(model, ids, description.padding_id, 32)["sentiment"].argmax(axis=1)
+    encodings = encode_rows(tokenizer, rows, description.maximum_tokens)
+    answers = predict(model, encodings, description.padding_id, 32)["sentiment"].argmax(axis=1)
     right = [
         description.heads[0].labels[answer] in row.targets["sentiment"].allowed
         for answer, row in zip(answers, rows, strict=True)
@@ -104,7 +136,7 @@ def test_the_report_is_one_page_with_pictures_that_needs_no_network(finished: Pa
 
 def test_the_checkpoint_says_what_it_was_trained_on(finished: Path) -> None:
     _, _, description = load_checkpoint(finished / "model")
-    assert [item["licence"] for item in description.data] == ["MIT", "not stated", "MIT"]
+    assert [item["licence"] for item in description.data] == ["MIT", "not stated", "MIT", "MIT"]
     assert all(item["rows"] > 0 for item in description.data)
 
 
