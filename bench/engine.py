@@ -19,6 +19,7 @@ from rich.table import Table
 
 from stream.bundle import Bundle, default_bundle, load_bundle
 from stream.engine.engine import Engine
+from stream.engine.judgement import Question
 from stream.engine.tokens import BundleTokenizer
 from stream.settings import EngineSettings
 from stream.text import normalise
@@ -63,7 +64,7 @@ def make_texts(tokenizer: BundleTokenizer, count: int, length: int | None, seed:
     for _ in range(count):
         wanted = length or min(90, int(rng.lognormvariate(3.4, 0.5)) + 6)
         words: list[str] = []
-        while len(tokenizer.encode([" ".join(words)])[0]) < wanted:
+        while len(tokenizer.encode([Question(" ".join(words))])[0].ids) < wanted:
             words.append(rng.choice(WORDS))
         texts.append(normalise(" ".join(words)))
     return texts
@@ -89,7 +90,7 @@ def measure(bundle: Bundle, settings: EngineSettings, texts: Sequence[str]) -> t
     engine.load()
     TimedSession.seconds = 0.0
     started = time.perf_counter()
-    engine.judge(texts)
+    engine.judge([Question(text) for text in texts])
     seconds = time.perf_counter() - started
     engine.close()
     return seconds, TimedSession.seconds, recorder

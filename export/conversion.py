@@ -23,7 +23,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor, nn
 
 from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS, Head, Precision, model_inputs
-from training.encoding import Encoding, Integers
+from stream.engine.encoding import Encoding, Integers, with_an_entity
 from training.model import Classifier
 from training.prediction import Logits, run_batches
 
@@ -175,11 +175,7 @@ def run_session(
     of_entities = [head.name for head in heads if head.scope == "entity"]
 
     def run(batch: Mapping[str, Integers]) -> dict[str, NDArray[np.float32]]:
-        inputs = dict(batch)
-        if of_entities and "entity_text" not in inputs:
-            # The graph wants one: its answer is left out.
-            inputs["entity_text"] = np.zeros(1, dtype=np.int64)
-            inputs["entity_mask"] = inputs["attention_mask"][:1]
+        inputs = with_an_entity(dict(batch))
         outputs = onnx_session.run(names, {name: inputs[name] for name in model_inputs(heads)})
         return {
             name: logits

@@ -9,3 +9,5 @@ SENTIMENTS: tuple[Sentiment, ...] = get_args(Sentiment)
 
 SENTIMENT_HEAD = "sentiment"
 TOPIC_HEAD = "topics"
+ENTITY_HEAD = "entity_sentiment"
+"""Over entities; a bundle without it judges every company as its text."""

@@ -2,8 +2,8 @@
 
 In, one object a line: `text`, or `title`, or both; `id` (any JSON value) and `entities` (objects with a
 `name`) where known. Out, in the same order: `id` as given or null, per head of the bundle its label or
-labels and its probabilities, and the entities as given, with their sentiment. For a line that cannot be
-read or judged: `id`, `error`, `line` (its number, from 1). Blank lines are counted but not answered.
+labels and its probabilities, and the entities as given, each with the sentiment towards it. For a line that
+cannot be read or judged: `id`, `error`, `line` (its number, from 1). Blank lines are counted but not answered.
 """
 
 import json
@@ -15,11 +15,11 @@ from typing import Any, BinaryIO
 from pydantic import ValidationError
 
 from stream.bundle import Head
-from stream.engine.judgement import Judgement, Verdict
-from stream.labels import SENTIMENT_HEAD, TOPIC_HEAD
+from stream.engine.judgement import Judgement, Question, Verdict
+from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, TOPIC_HEAD
 from stream.records import Mention
 from stream.text import normalise
-from stream.watchlist import Watchlist, subject_of
+from stream.watchlist import Watchlist, names_of, subject_of
 
 MAXIMUM_LINE_BYTES = 64 * 1024 * 1024
 """A longer line is not read into memory."""
@@ -71,16 +71,42 @@ def read_lines(file: BinaryIO) -> Iterator[Line | Unreadable]:
             yield Unreadable(number, end, identifier, str(fault))
 
 
-def answer(line: Line, judgement: Judgement, heads: Sequence[Head], watchlist: Watchlist | None) -> Fields:
-    """What is said of a judged line."""
+def companies(line: Line, watchlist: Watchlist | None) -> list[Fields]:
+    """The given entities; with a watch list also their tickers, and the companies found in the text."""
+    if watchlist is None:
+        return line.entities
+    known, subjects = [], set()
+    for entity in line.entities:
+        mention = _mention(entity)
+        if mention is None:
+            known.append(entity)
+            continue
+        resolved = watchlist.resolve(mention)
+        subjects.add(subject_of(resolved))
+        missing = mention.ticker is None and resolved.ticker is not None
+        known.append(entity | {"ticker": resolved.ticker} if missing else entity)
+    found = (mention for mention in watchlist.find(line.text) if subject_of(mention) not in subjects)
+    return [*known, *({"name": mention.name, "ticker": mention.ticker} for mention in found)]
+
+
+def question(line: Line, entities: Sequence[Fields]) -> Question:
+    """What the model is asked about a line and the companies in it."""
+    return Question(line.text, tuple(_names(entity) for entity in entities))
+
+
+def answer(line: Line, entities: Sequence[Fields], judgement: Judgement, heads: Sequence[Head]) -> Fields:
+    """What is said of a judged line; `entities` are those of the question."""
     fields: Fields = {"id": line.id}
     for head in heads:
-        verdict = judgement[head.name]
-        fields[head.name] = verdict.label if head.kind == "single" else list(verdict.labels)
-        fields[_probabilities(head.name)] = verdict.probabilities
-    # The model judges whole texts: what it says of the text holds for every company in it.
-    judged = _sentiment(judgement[SENTIMENT_HEAD]) if SENTIMENT_HEAD in judgement else {}
-    fields["entities"] = [entity | judged for entity in _companies(line, watchlist)]
+        if head.scope == "text":
+            verdict = judgement[head.name]
+            fields[head.name] = verdict.label if head.kind == "single" else list(verdict.labels)
+            fields[_probabilities(head.name)] = verdict.probabilities
+    judged = SENTIMENT_HEAD in judgement
+    fields["entities"] = [
+        entity | (_sentiment(judgement.towards(index, ENTITY_HEAD, SENTIMENT_HEAD)) if judged else {})
+        for index, entity in enumerate(entities)
+    ]
     return fields
 
 
@@ -195,22 +221,9 @@ def _sentiment(verdict: Verdict) -> Fields:
     }
 
 
-def _companies(line: Line, watchlist: Watchlist | None) -> list[Fields]:
-    """The given entities; with a watch list also their tickers, and the companies found in the text."""
-    if watchlist is None:
-        return line.entities
-    companies, subjects = [], set()
-    for entity in line.entities:
-        mention = _mention(entity)
-        if mention is None:
-            companies.append(entity)
-            continue
-        resolved = watchlist.resolve(mention)
-        subjects.add(subject_of(resolved))
-        missing = mention.ticker is None and resolved.ticker is not None
-        companies.append(entity | {"ticker": resolved.ticker} if missing else entity)
-    found = (mention for mention in watchlist.find(line.text) if subject_of(mention) not in subjects)
-    return [*companies, *({"name": mention.name, "ticker": mention.ticker} for mention in found)]
+def _names(entity: Fields) -> tuple[str, ...]:
+    mention = _mention(entity)
+    return (entity["name"],) if mention is None else names_of(mention)
 
 
 def _mention(entity: Fields) -> Mention | None:

@@ -78,6 +78,11 @@ def subject_of(mention: Mention) -> str:
     return ENTITY + (ticker.upper() or fold(normalise(mention.name)) or mention.name)
 
 
+def names_of(mention: Mention) -> tuple[str, ...]:
+    """How a text may write a company: by the name that it was found under, or by its ticker."""
+    return (mention.name, f"${mention.ticker}", mention.ticker) if mention.ticker else (mention.name,)
+
+
 class Watchlist:
     """Finds the companies of a list in texts, and gives their tickers to the companies of events.
 

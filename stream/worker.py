@@ -16,7 +16,7 @@ from stream.bundle import Bundle, BundleError, load_bundle
 from stream.command import EXPECTED, config_option, reports_errors
 from stream.engine.engine import Engine
 from stream.kafka import BrokerError, require_topics
-from stream.labels import SENTIMENT_HEAD, SENTIMENTS, TOPIC_HEAD
+from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, SENTIMENTS, TOPIC_HEAD
 from stream.logs import configure_logging
 from stream.metrics import EngineMetrics, ScoreMetrics, WatchMetrics
 from stream.score.compose import ALL, topic_subject
@@ -130,11 +130,13 @@ def watched_subjects(bundle: Bundle, watchlist: Watchlist) -> list[str]:
 
 def require_heads(bundle: Bundle) -> None:
     """Refuse a bundle that cannot say what the stream needs: `BundleError`."""
-    head = bundle.manifest.head(SENTIMENT_HEAD)
-    if head.kind != "single" or set(head.labels) != set(SENTIMENTS):
-        raise BundleError(
-            f"bundle {bundle.folder}: the head {SENTIMENT_HEAD!r} must give one of {', '.join(SENTIMENTS)}"
-        )
+    heads = [bundle.manifest.head(SENTIMENT_HEAD)]
+    heads += [head for head in bundle.manifest.heads if head.name == ENTITY_HEAD]
+    for head in heads:
+        if head.kind != "single" or set(head.labels) != set(SENTIMENTS):
+            raise BundleError(
+                f"bundle {bundle.folder}: the head {head.name!r} must give one of {', '.join(SENTIMENTS)}"
+            )
 
 
 async def loaded_engine(bundle: Bundle, settings: Settings, metrics: EngineMetrics) -> Engine:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stream import lines
 from stream.bundle import Head
 from stream.engine.judgement import Judgement, Verdict
-from stream.lines import Line, Unreadable, answer, read_lines, refusal, to_bytes
+from stream.lines import Line, Unreadable, answer, companies, question, read_lines, refusal, to_bytes
 from stream.text import MAXIMUM_CHARACTERS
 from stream.watchlist import Company, Watchlist
 
@@ -32,7 +32,8 @@ def _one(raw: bytes) -> Line | Unreadable:
 
 
 def _answer(raw: bytes, watchlist: Watchlist | None = None) -> dict:
-    return answer(_one(raw), JUDGEMENT, [SENTIMENT, TOPICS], watchlist)
+    line = _one(raw)
+    return answer(line, companies(line, watchlist), JUDGEMENT, [SENTIMENT, TOPICS])
 
 
 def test_a_text_alone_is_enough():
@@ -71,15 +72,30 @@ def test_an_answer_has_every_head_and_the_entities_with_the_sentiment_of_the_tex
     }
 
 
+def test_each_entity_has_the_sentiment_towards_it_where_the_model_judges_entities():
+    towards = Head(
+        name="entity_sentiment",
+        kind="single",
+        labels=["negative", "positive"],
+        scope="entity",
+        fallback="sentiment",
+    )
+    positive = Verdict(labels=("positive",), probabilities={"negative": 0.2, "positive": 0.8})
+    line = _one(b'{"text": "A gains, B falls", "entities": [{"name": "A"}, {"name": "Z", "ticker": "ZZ"}]}')
+    judgement = Judgement({"sentiment": NEGATIVE}, ({"entity_sentiment": positive}, {}))
+
+    fields = answer(line, line.entities, judgement, [SENTIMENT, towards])
+
+    assert question(line, line.entities).entities == (("A",), ("Z", "$ZZ", "ZZ"))
+    assert [entity["sentiment"] for entity in fields["entities"]] == ["positive", "negative"]
+    assert "entity_sentiment" not in fields
+
+
 def test_a_bundle_for_another_task_is_published_under_its_own_names():
     against = Verdict(labels=("against",), probabilities={"against": 0.6, "for": 0.4})
 
-    fields = answer(
-        _one(b'{"id": 1, "text": "x", "entities": [{"name": "Acme"}]}'),
-        Judgement({"stance": against}),
-        [STANCE],
-        None,
-    )
+    line = _one(b'{"id": 1, "text": "x", "entities": [{"name": "Acme"}]}')
+    fields = answer(line, line.entities, Judgement({"stance": against}), [STANCE])
 
     assert fields == {
         "id": 1,

@@ -3,7 +3,7 @@
 A text is negative where its negative words outnumber its positive ones, positive the other way round,
 neutral without either; it has the topic of each topic word in it. English is split at spaces and
 punctuation and lower-cased, Chinese by character. `POISON` makes the model itself fail, `OVERFLOW`
-makes it answer with infinity.
+makes it answer with infinity. With `ENTITY_HEADS` an entity is judged by the words right before its own.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from stream.bundle import CARD, FORMAT, MODEL, TOKENIZER, Bundle, Head, Manifest, write_manifest
+from stream.bundle import CARD, FORMAT, MODEL, TEXT_INPUTS, TOKENIZER, Bundle, Head, Manifest, write_manifest
 
 TOPICS = (
     "earnings",
@@ -72,6 +72,16 @@ ABSENT_TOPIC_LOGIT = -4.0
 HEADS = (
     Head(name="sentiment", kind="single", labels=["negative", "neutral", "positive"]),
     Head(name="topics", kind="multi", labels=list(TOPICS), thresholds=[0.5] * len(TOPICS)),
+)
+ENTITY_HEADS = (
+    *HEADS,
+    Head(
+        name="entity_sentiment",
+        kind="single",
+        labels=["negative", "neutral", "positive"],
+        scope="entity",
+        fallback="sentiment",
+    ),
 )
 
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
@@ -136,15 +146,31 @@ def _bias(head: Head) -> np.ndarray:
 
 
 def _model(heads: Sequence[Head]) -> onnx.ModelProto:
-    """Per head: look up every token, add up those that are no padding, add the bias."""
+    """Per head: look up every token, add up those that are no padding, add the bias.
+
+    Per head over entities: the tokens before those of the entity.
+    """
     mask = [
         helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
         helper.make_node("Unsqueeze", ["mask", "last_axis"], ["wide_mask"]),
     ]
     constants = [
-        numpy_helper.from_array(np.array([-1], dtype=np.int64), "last_axis"),
-        numpy_helper.from_array(np.array([1], dtype=np.int64), "token_axis"),
+        numpy_helper.from_array(np.array([value], dtype=np.int64), name)
+        for name, value in {"last_axis": -1, "token_axis": 1, "zero": 0, "one": 1, "far": 1 << 30}.items()
     ]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in TEXT_INPUTS
+    ]
+    if any(head.scope == "entity" for head in heads):
+        inputs += [
+            helper.make_tensor_value_info("entity_text", TensorProto.INT64, ["entities"]),
+            helper.make_tensor_value_info("entity_mask", TensorProto.INT64, ["entities", "tokens"]),
+        ]
+        mask += [
+            helper.make_node("Cast", ["entity_mask"], ["own"], to=TensorProto.FLOAT),
+            helper.make_node("Slice", ["own", "one", "far", "token_axis"], ["before"]),
+            helper.make_node("Unsqueeze", ["before", "last_axis"], ["wide_before"]),
+        ]
     nodes, outputs = [], []
     for head in heads:
         name = head.name
@@ -152,17 +178,23 @@ def _model(heads: Sequence[Head]) -> onnx.ModelProto:
             numpy_helper.from_array(_word_logits(head), f"{name}_table"),
             numpy_helper.from_array(_bias(head), f"{name}_bias"),
         ]
+        nodes.append(helper.make_node("Gather", [f"{name}_table", "input_ids"], [f"{name}_words"], axis=0))
+        if head.scope == "text":
+            nodes.append(helper.make_node("Mul", [f"{name}_words", "wide_mask"], [f"{name}_kept"]))
+        else:
+            nodes += [
+                helper.make_node("Gather", [f"{name}_words", "entity_text"], [f"{name}_texts"], axis=0),
+                helper.make_node(
+                    "Slice", [f"{name}_texts", "zero", "last_axis", "token_axis"], [f"{name}_ahead"]
+                ),
+                helper.make_node("Mul", [f"{name}_ahead", "wide_before"], [f"{name}_kept"]),
+            ]
         nodes += [
-            helper.make_node("Gather", [f"{name}_table", "input_ids"], [f"{name}_words"], axis=0),
-            helper.make_node("Mul", [f"{name}_words", "wide_mask"], [f"{name}_kept"]),
             helper.make_node("ReduceSum", [f"{name}_kept", "token_axis"], [f"{name}_sum"], keepdims=0),
             helper.make_node("Add", [f"{name}_sum", f"{name}_bias"], [name]),
         ]
-        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", len(head.labels)]))
-    inputs = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"])
-        for name in ("input_ids", "attention_mask")
-    ]
+        rows = "batch" if head.scope == "text" else "entities"
+        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [rows, len(head.labels)]))
     graph = helper.make_graph([*mask, *nodes], "tiny", inputs, outputs, constants)
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="downtick"

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from training.encoding import Encoding, Integers, pad
+from stream.engine.encoding import Encoding, Integers, pad
 from training.model import Classifier
 
 Logits = dict[str, NDArray[np.float32]]

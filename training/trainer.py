@@ -21,8 +21,9 @@ from transformers import (
 )
 
 from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS
+from stream.engine.encoding import pad
 from training.configuration import Head, Options
-from training.encoding import complete, encode_rows, pad
+from training.encoding import complete, encode_rows
 from training.losses import multi_label_loss, single_label_loss
 from training.model import Classifier, Description, save_checkpoint
 from training.prediction import Logits, predict

@@ -1,9 +1,9 @@
-"""Remembers judgements by text, so that a repost is judged once."""
+"""Remembers judgements by text and entities, so that a repost is judged once."""
 
 import hashlib
 from collections import OrderedDict
 
-from stream.engine.judgement import Judgement
+from stream.engine.judgement import Judgement, Question
 
 
 class JudgementCache:
@@ -19,22 +19,23 @@ class JudgementCache:
     def __len__(self) -> int:
         return len(self._judgements)
 
-    def get(self, text: str) -> Judgement | None:
-        """The judgement of this very text, if it is still known."""
-        key = _digest(text)
+    def get(self, question: Question) -> Judgement | None:
+        """The judgement of this very text and its entities, if it is still known."""
+        key = _digest(question)
         judgement = self._judgements.get(key)
         if judgement is not None:
             self._judgements.move_to_end(key)
         return judgement
 
-    def put(self, text: str, judgement: Judgement) -> None:
+    def put(self, question: Question, judgement: Judgement) -> None:
         """Remember a judgement, and forget the one that was not asked for the longest."""
-        key = _digest(text)
+        key = _digest(question)
         self._judgements[key] = judgement
         self._judgements.move_to_end(key)
         while len(self._judgements) > self._capacity:
             self._judgements.popitem(last=False)
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+def _digest(question: Question) -> bytes:
+    content = repr(question.entities) + question.text if question.entities else question.text
+    return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()

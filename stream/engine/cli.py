@@ -20,7 +20,7 @@ from stream.command import UsageError, config_option, reports_errors
 from stream.engine.engine import Engine, Result
 from stream.engine.errors import EngineError
 from stream.engine.judgement import JudgementError
-from stream.lines import Line, Unreadable, answer, read_lines, refusal, to_bytes
+from stream.lines import Fields, Line, Unreadable, answer, companies, question, read_lines, refusal, to_bytes
 from stream.settings import Settings, load_settings
 from stream.watchlist import WatchlistError, load_watchlist
 
@@ -102,22 +102,26 @@ class Scorer:
 
     def _score(self, window: Sequence[Entry]) -> tuple[list[bytes], int]:
         """The answers to a window, and how many of them are refusals."""
-        texts = [entry.text for entry in window if isinstance(entry, Line)]
-        results = iter(self._engine.judge(texts))
+        lines = [(entry, companies(entry, self._watchlist)) for entry in window if isinstance(entry, Line)]
+        results = self._engine.judge([question(line, entities) for line, entities in lines])
+        given_lines = (
+            self._answer(line, entities, result)
+            for (line, entities), result in zip(lines, results, strict=True)
+        )
         answers, refused = [], 0
         for entry in window:
-            given = self._answer(entry, next(results)) if isinstance(entry, Line) else entry
+            given = next(given_lines) if isinstance(entry, Line) else entry
             if isinstance(given, Unreadable):
                 given = to_bytes(refusal(given))
                 refused += 1
             answers.append(given)
         return answers, refused
 
-    def _answer(self, line: Line, result: Result) -> bytes | Unreadable:
+    def _answer(self, line: Line, entities: list[Fields], result: Result) -> bytes | Unreadable:
         if isinstance(result, JudgementError):
             return Unreadable(line.number, line.end, line.id, result.reason)
         try:
-            return to_bytes(answer(line, result, self._heads, self._watchlist))
+            return to_bytes(answer(line, entities, result, self._heads))
         except RecursionError:
             return Unreadable(line.number, line.end, line.id, "`entities` is nested too deeply")
 

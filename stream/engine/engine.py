@@ -11,9 +11,10 @@ import numpy as np
 from stream.bundle import Bundle
 from stream.engine.batching import plan
 from stream.engine.cache import JudgementCache
+from stream.engine.encoding import Encoding
 from stream.engine.errors import EngineError, ModelError, TokenizerError
-from stream.engine.judgement import Judgement, JudgementError, judgements
-from stream.engine.session import Provider, Session
+from stream.engine.judgement import Judgement, JudgementError, Question, judgements
+from stream.engine.session import Logits, Provider, Session
 from stream.engine.tokens import BundleTokenizer
 from stream.settings import EngineSettings
 
@@ -70,32 +71,32 @@ class Engine:
         self._tokenizer = BundleTokenizer(self.bundle)
         self._session = Session(self.bundle, self._settings)
 
-    def judge(self, texts: Sequence[str]) -> list[Result]:
-        """Judge normalised texts; the results stand in the same order.
+    def judge(self, questions: Sequence[Question]) -> list[Result]:
+        """Judge texts and the entities in them; the results stand in the same order.
 
         A text that fails gets a `JudgementError` in its place, and the others are judged all the
         same. Raises `ModelError` when the model no longer answers whatever the text.
         """
         self._loaded()
-        results: dict[str, Result] = {}
+        results: dict[Question, Result] = {}
         unknown = []
-        for text in dict.fromkeys(texts):
-            known = self._cache.get(text)
+        for question in dict.fromkeys(questions):
+            known = self._cache.get(question)
             if known is None:
-                unknown.append(text)
+                unknown.append(question)
             else:
-                results[text] = known
-        if self._observer and texts:
-            self._observer.cache_looked_up(len(texts) - len(unknown), len(unknown))
-        for text, result in zip(unknown, self._judge_unknown(unknown), strict=True):
-            results[text] = result
+                results[question] = known
+        if self._observer and questions:
+            self._observer.cache_looked_up(len(questions) - len(unknown), len(unknown))
+        for question, result in zip(unknown, self._judge_unknown(unknown), strict=True):
+            results[question] = result
             if isinstance(result, Judgement):
-                self._cache.put(text, result)
-        return [results[text] for text in texts]
+                self._cache.put(question, result)
+        return [results[question] for question in questions]
 
-    async def judge_async(self, texts: Sequence[str]) -> list[Result]:
+    async def judge_async(self, questions: Sequence[Question]) -> list[Result]:
         """`judge` in the engine's thread, while the event loop goes on."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self.judge, texts)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self.judge, questions)
 
     def close(self) -> None:
         """Wait for the batch that runs, drop what is queued, and free the model."""
@@ -108,18 +109,18 @@ class Engine:
             raise EngineError("the engine is not loaded")
         return self._tokenizer, self._session
 
-    def _judge_unknown(self, texts: list[str]) -> list[Result]:
-        """Judge texts that are all different and not in the cache."""
+    def _judge_unknown(self, questions: list[Question]) -> list[Result]:
+        """Judge questions that are all different and not in the cache."""
         _, session = self._loaded()
         results: dict[int, Result] = {}
-        readable: list[tuple[int, list[int]]] = []
-        for index, ids in enumerate(self._encode(texts)):
-            if isinstance(ids, JudgementError):
-                results[index] = self._failed(ids)
+        readable: list[tuple[int, Encoding]] = []
+        for index, encoding in enumerate(self._encode(questions)):
+            if isinstance(encoding, JudgementError):
+                results[index] = self._failed(encoding)
             else:
-                readable.append((index, ids))
+                readable.append((index, encoding))
         batches = plan(
-            [len(ids) for _, ids in readable],
+            [len(encoding.ids) for _, encoding in readable],
             tokens=self._settings.batch_tokens,
             texts=self._settings.batch_texts,
             multiple=session.multiple,
@@ -129,18 +130,18 @@ class Engine:
             indices = [readable[member][0] for member in batch]
             judged = self._judge_batch([readable[member][1] for member in batch])
             results.update(zip(indices, judged, strict=True))
-        return [results[index] for index in range(len(texts))]
+        return [results[index] for index in range(len(questions))]
 
-    def _encode(self, texts: list[str]) -> list[list[int] | JudgementError]:
+    def _encode(self, questions: list[Question]) -> list[Encoding | JudgementError]:
         tokenizer, _ = self._loaded()
         try:
-            return list(tokenizer.encode(texts))
+            return list(tokenizer.encode(questions))
         except TokenizerError as error:
-            if len(texts) == 1:
+            if len(questions) == 1:
                 return [JudgementError(f"the tokenizer fails on this text: {error}")]
-        return [ids for text in texts for ids in self._encode([text])]
+        return [encoding for question in questions for encoding in self._encode([question])]
 
-    def _judge_batch(self, batch: list[list[int]]) -> list[Result]:
+    def _judge_batch(self, batch: list[Encoding]) -> list[Result]:
         """Judge encoded texts together; one by one where together fails."""
         _, session = self._loaded()
         try:
@@ -151,18 +152,34 @@ class Engine:
                 # must stop the engine, and not turn every text into an error.
                 session.probe()
                 return [self._failed(JudgementError(f"the model fails on this text: {error}"))]
-        return [result for ids in batch for result in self._judge_batch([ids])]
+        return [result for encoding in batch for result in self._judge_batch([encoding])]
 
-    def _run(self, session: Session, batch: list[list[int]]) -> list[Result]:
+    def _run(self, session: Session, batch: list[Encoding]) -> list[Result]:
+        # An entity that no token spells is not asked for.
+        placed = [[bool(positions) for positions in one.entities] for one in batch]
+        asked = [Encoding(one.ids, [positions for positions in one.entities if positions]) for one in batch]
         started = time.perf_counter()
-        logits, width = session.run(batch)
+        logits, width = session.run(asked)
         seconds = time.perf_counter() - started
         if self._observer:
-            tokens = sum(len(ids) for ids in batch)
+            tokens = sum(len(one.ids) for one in batch)
             self._observer.batch_ran(len(batch), tokens, width * len(batch), seconds)
-        finite = np.logical_and.reduce([np.isfinite(rows).all(axis=1) for rows in logits.values()])
-        kept = {name: rows[finite] for name, rows in logits.items()}
-        judged = iter(judgements(self.bundle.manifest.heads, kept))
+        return self._answers(logits, placed)
+
+    def _answers(self, logits: Logits, placed: list[list[bool]]) -> list[Result]:
+        """Judgements, with an error in the place of a text any of whose answers is not a number."""
+        owners = np.repeat(np.arange(len(placed)), [sum(flags) for flags in placed])
+        finite = np.ones(len(placed), dtype=bool)
+        scopes = {head.name: head.scope for head in self.bundle.manifest.heads}
+        for name, rows in logits.items():
+            wrong = ~np.isfinite(rows).all(axis=1)
+            finite[owners[wrong] if scopes[name] == "entity" else wrong] = False
+        kept = {
+            name: rows[finite[owners] if scopes[name] == "entity" else finite]
+            for name, rows in logits.items()
+        }
+        fine_flags = [flags for flags, fine in zip(placed, finite.tolist(), strict=True) if fine]
+        judged = iter(judgements(self.bundle.manifest.heads, kept, fine_flags))
         return [
             next(judged) if fine else self._failed(JudgementError("the model's answer is not a number"))
             for fine in finite.tolist()

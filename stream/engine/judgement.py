@@ -1,6 +1,6 @@
 """What the model says of one text: per head, probabilities and the labels that they amount to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,11 +36,28 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Question:
+    """A normalised text to judge, and the entities in it to judge beside."""
+
+    text: str
+    entities: tuple[tuple[str, ...], ...] = ()
+    """Per entity its names, the best first: the text is searched for them in this order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """All heads' answers to one text: `judgement["sentiment"].label`."""
 
     verdicts: Mapping[str, Verdict]
-    """By the head's name, in the order of the manifest."""
+    """Of the heads over texts, by name, in the order of the manifest."""
+    entities: tuple[Mapping[str, Verdict], ...] = ()
+    """Per entity of the question, the verdicts of the heads over entities; empty where the bundle has none,
+    or the text does not have the entity."""
+
+    def towards(self, entity: int, head: str, fallback: str) -> Verdict:
+        """What a head over entities says of one; where it says nothing, what `fallback` says of the text."""
+        own = self.entities[entity] if entity < len(self.entities) else {}
+        return own[head] if head in own else self.verdicts[fallback]
 
     def __getitem__(self, head: str) -> Verdict:
         return self.verdicts[head]
@@ -89,8 +106,33 @@ def verdicts(head: Head, logits: npt.NDArray[np.floating]) -> list[Verdict]:
     ]
 
 
-def judgements(heads: Sequence[Head], logits: Mapping[str, npt.NDArray[np.floating]]) -> list[Judgement]:
-    """All heads' answers to a batch; `logits` holds each head's by name, texts × labels."""
-    columns = [verdicts(head, logits[head.name]) for head in heads]
-    names = [head.name for head in heads]
-    return [Judgement(verdicts=dict(zip(names, row, strict=True))) for row in zip(*columns, strict=True)]
+def judgements(
+    heads: Sequence[Head],
+    logits: Mapping[str, npt.NDArray[np.floating]],
+    placed: Sequence[Sequence[bool]],
+) -> list[Judgement]:
+    """All heads' answers to a batch.
+
+    `logits` holds each head's by name: of heads over texts texts × labels, of heads over entities
+    entities × labels. `placed` tells for each text which of its entities the latter are of, in order.
+    """
+    of_texts = [head for head in heads if head.scope == "text"]
+    columns = [verdicts(head, logits[head.name]) for head in of_texts]
+    names = [head.name for head in of_texts]
+    answers = _entity_answers([head for head in heads if head.scope == "entity"], logits)
+    return [
+        Judgement(
+            verdicts=dict(zip(names, row, strict=True)),
+            entities=tuple(next(answers) if there else {} for there in flags),
+        )
+        for row, flags in zip(zip(*columns, strict=True), placed, strict=True)
+    ]
+
+
+def _entity_answers(
+    heads: Sequence[Head], logits: Mapping[str, npt.NDArray[np.floating]]
+) -> Iterator[dict[str, Verdict]]:
+    answered = [head for head in heads if head.name in logits]
+    columns = [verdicts(head, logits[head.name]) for head in answered]
+    for row in zip(*columns, strict=True):
+        yield {head.name: verdict for head, verdict in zip(answered, row, strict=True)}

@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from stream.bundle import Bundle, BundleError
+from stream.bundle import Bundle, BundleError, model_inputs
 from stream.engine.batching import round_up
+from stream.engine.encoding import Encoding, Integers, pad, with_an_entity
 from stream.engine.errors import ModelError, ProviderError
 from stream.engine.processors import available_processors
 from stream.settings import EngineSettings
@@ -19,7 +20,6 @@ from stream.settings import EngineSettings
 Provider = Literal["cpu", "cuda"]
 Logits = Mapping[str, npt.NDArray[np.floating]]
 
-INPUTS = ("input_ids", "attention_mask")
 CUDA_MULTIPLE = 8
 """On a GPU padded lengths are rounded up to it: tensor cores want it, and fewer shapes are tuned."""
 CPU_RUN_TOKENS = 16
@@ -44,7 +44,10 @@ class Session:
     def __init__(self, bundle: Bundle, settings: EngineSettings) -> None:
         self._bundle = bundle
         self._settings = settings
-        self._names = [head.name for head in bundle.manifest.heads]
+        heads = bundle.manifest.heads
+        self._names = [head.name for head in heads]
+        self._of_entities = {head.name for head in heads if head.scope == "entity"}
+        self._inputs = model_inputs(heads)
         self.threads = settings.threads or available_processors()
         self._session = self._open()
         self.provider: Provider = "cuda" if self._session.get_providers()[0] == _CUDA else "cpu"
@@ -62,28 +65,28 @@ class Session:
         """What a run costs of its own, in tokens."""
         return CUDA_RUN_TOKENS if self.provider == "cuda" else CPU_RUN_TOKENS
 
-    def run(self, batch: Sequence[Sequence[int]]) -> tuple[Logits, int]:
-        """Logits of each head (texts × labels, float32) for texts as token ids, and the padded width.
+    def run(self, batch: Sequence[Encoding]) -> tuple[Logits, int]:
+        """Logits of each head (float32) for encoded texts, and the padded width.
 
-        Raises `ModelError` when the run fails.
+        Of a head over texts they are texts × labels, of one over entities: all texts' entities × labels;
+        without any entity the latter are left out. Raises `ModelError` when the run fails.
         """
         limit = self._bundle.manifest.maximum_tokens
         # The rounding must not lead beyond the positions that the model knows.
-        width = min(round_up(max(len(ids) for ids in batch), self.multiple), limit)
-        ids = np.full((len(batch), width), self._bundle.manifest.padding_id, dtype=np.int64)
-        mask = np.zeros((len(batch), width), dtype=np.int64)
-        for row, tokens in enumerate(batch):
-            ids[row, : len(tokens)] = tokens
-            mask[row, : len(tokens)] = 1
-        return self._run(ids, mask), width
+        width = min(round_up(max(len(one.ids) for one in batch), self.multiple), limit)
+        inputs = pad(batch, self._bundle.manifest.padding_id, width)
+        logits = self._run(with_an_entity(inputs))
+        if "entity_text" not in inputs:
+            logits = {name: rows for name, rows in logits.items() if name not in self._of_entities}
+        return logits, width
 
     def probe(self) -> None:
         """Raise `ModelError` unless the model still answers a harmless input."""
-        self._run(*_harmless(texts=1, tokens=8))
+        self._run(_harmless(texts=1, tokens=8))
 
-    def _run(self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64]) -> Logits:
+    def _run(self, inputs: Mapping[str, Integers]) -> Logits:
         try:
-            outputs = self._session.run(self._names, dict(zip(INPUTS, (ids, mask), strict=True)))
+            outputs = self._session.run(self._names, {name: inputs[name] for name in self._inputs})
         except Exception as error:  # ONNX Runtime's errors share no base class
             raise ModelError(" ".join(str(error).split())) from error
         return dict(zip(self._names, outputs, strict=True))
@@ -144,8 +147,8 @@ class Session:
 
     def _check_signature(self) -> None:
         found = {value.name for value in self._session.get_inputs()}
-        if found != set(INPUTS):
-            self._refuse(f"has the inputs {_listed(found)}, not {_listed(INPUTS)}")
+        if found != set(self._inputs):
+            self._refuse(f"has the inputs {_listed(found)}, not {_listed(self._inputs)}")
         wrong = [
             f"{value.name} is {value.type}"
             for value in self._session.get_inputs()
@@ -171,7 +174,7 @@ class Session:
         for width in widths:
             texts = min(self._settings.batch_texts, max(1, self._settings.batch_tokens // width))
             try:
-                logits = self._run(*_harmless(texts if self.provider == "cuda" else 1, width))
+                logits = self._run(_harmless(texts if self.provider == "cuda" else 1, width))
             except ModelError as error:
                 if self.provider == "cuda":
                     raise ModelError(
@@ -199,9 +202,10 @@ class _OpeningError(Exception):
     """The runtime could not make a session of the model on this device."""
 
 
-def _harmless(texts: int, tokens: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Ids and mask that every model accepts."""
-    return np.zeros((texts, tokens), dtype=np.int64), np.ones((texts, tokens), dtype=np.int64)
+def _harmless(texts: int, tokens: int) -> dict[str, Integers]:
+    """Inputs that every model accepts."""
+    ids, mask = np.zeros((texts, tokens), dtype=np.int64), np.ones((texts, tokens), dtype=np.int64)
+    return with_an_entity({"input_ids": ids, "attention_mask": mask})
 
 
 def _preload_cuda() -> None:

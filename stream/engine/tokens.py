@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from tokenizers import Tokenizer
 
 from stream.bundle import Bundle, BundleError
+from stream.engine.encoding import Encoding, token_positions
 from stream.engine.errors import TokenizerError
+from stream.engine.judgement import Question
+from stream.names import places
 
 
 class BundleTokenizer:
@@ -19,17 +22,36 @@ class BundleTokenizer:
                 f"bundle {bundle.folder}: {bundle.tokenizer.name} is no tokenizer ({error}); "
                 "export the checkpoint again"
             ) from error
+        self._of_entities = any(head.scope == "entity" for head in bundle.manifest.heads)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(bundle.manifest.maximum_tokens)
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of normalised texts, the special ones included.
+    def encode(self, questions: Sequence[Question]) -> list[Encoding]:
+        """Token ids of normalised texts, the special ones included, and the tokens of their entities.
 
         Other threads run meanwhile. Raises `TokenizerError` when one of the texts cannot be encoded,
         as one with lone surrogates can't.
         """
+        texts = [question.text for question in questions]
         try:
-            encodings = self._tokenizer.encode_batch_fast(list(texts))
+            if not self._of_entities or not any(question.entities for question in questions):
+                # Without offsets, which take time.
+                return [
+                    Encoding(encoding.ids, [[] for _ in question.entities])
+                    for encoding, question in zip(
+                        self._tokenizer.encode_batch_fast(texts), questions, strict=True
+                    )
+                ]
+            encodings = self._tokenizer.encode_batch(texts)
         except Exception as error:  # the library raises bare exceptions
             raise TokenizerError(str(error)) from error
-        return [encoding.ids for encoding in encodings]
+        return [
+            Encoding(
+                encoding.ids,
+                [
+                    token_positions(encoding.offsets, places(question.text, names))
+                    for names in question.entities
+                ],
+            )
+            for encoding, question in zip(encodings, questions, strict=True)
+        ]

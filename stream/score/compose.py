@@ -1,12 +1,12 @@
 """From an event and its judgement to the records that the score stage publishes. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from stream.engine.judgement import Judgement
-from stream.labels import SENTIMENT_HEAD, TOPIC_HEAD, Sentiment
+from stream.engine.judgement import Judgement, Question, Verdict
+from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, TOPIC_HEAD, Sentiment
 from stream.records import (
     Mention,
     NewsEvent,
@@ -18,7 +18,7 @@ from stream.records import (
 )
 from stream.spikes.novelty import minhash
 from stream.text import language
-from stream.watchlist import Watchlist, subject_of
+from stream.watchlist import Watchlist, names_of, subject_of
 
 ALL = "all"
 EXCERPT_CHARACTERS = 120
@@ -36,6 +36,13 @@ class Accepted:
     text: str
     position: Position
     time: datetime
+    mentions: Mapping[str, Mention]
+    """The companies in it, by subject: those that it names itself, then those found in its text."""
+
+    @property
+    def question(self) -> Question:
+        """What the model is asked about it."""
+        return Question(self.text, tuple(names_of(mention) for mention in self.mentions.values()))
 
 
 def topic_subject(topic: str) -> str:
@@ -44,28 +51,33 @@ def topic_subject(topic: str) -> str:
 
 
 def compose(
-    accepted: Accepted, judgement: Judgement, watchlist: Watchlist, *, bundle: str, scored_at: datetime
+    accepted: Accepted, judgement: Judgement, *, bundle: str, scored_at: datetime
 ) -> tuple[ScoredEvent, list[tuple[str, Observation]]]:
-    """Return the scored event, and an observation for each subject that it is counted under."""
+    """Return the scored event, and an observation for each subject that it is counted under.
+
+    A company is observed with the sentiment towards it; `all` and the topics with that of the text.
+    """
     event = accepted.event
-    # The worker has checked at its start that the head gives these labels.
-    sentiment = cast("Sentiment", judgement[SENTIMENT_HEAD].label)
-    probabilities = _rounded(judgement[SENTIMENT_HEAD].probabilities)
+    of_text = judgement[SENTIMENT_HEAD]
     topics = judgement[TOPIC_HEAD] if TOPIC_HEAD in judgement else None
     topic_labels = list(topics.labels) if topics else []
-    mentions = _mentions(event, accepted.text, watchlist)
+    towards = {
+        subject: judgement.towards(index, ENTITY_HEAD, SENTIMENT_HEAD)
+        for index, subject in enumerate(accepted.mentions)
+    }
     entities = [
         ScoredMention(
             name=mention.name,
             ticker=mention.ticker,
             subject=subject,
-            sentiment=sentiment,
-            sentiment_probabilities=probabilities,
+            sentiment=_sentiment(towards[subject]),
+            sentiment_probabilities=_rounded(towards[subject].probabilities),
         )
-        for subject, mention in mentions.items()
+        for subject, mention in accepted.mentions.items()
     ]
-    subjects = [ALL, *map(topic_subject, topic_labels), *mentions]
+    verdicts = {ALL: of_text, **dict.fromkeys(map(topic_subject, topic_labels), of_text), **towards}
     identity = event.id or str(accepted.position)
+    probabilities = _rounded(of_text.probabilities)
     scored = ScoredEvent(
         id=identity,
         position=accepted.position,
@@ -76,28 +88,52 @@ def compose(
         kind=event.kind,
         url=event.url,
         language=language(accepted.text),
-        sentiment=sentiment,
+        sentiment=_sentiment(of_text),
         sentiment_probabilities=probabilities,
-        confidence=probabilities[sentiment],
+        confidence=probabilities[of_text.label],
         topics=topic_labels,
         topic_probabilities=_rounded(topics.probabilities) if topics else {},
         entities=entities,
-        subjects=subjects,
+        subjects=list(verdicts),
         bundle=bundle,
     )
-    negative = sentiment == "negative"
-    observation = Observation(
+    signature = minhash(accepted.text)
+    observations = [
+        (subject, _observation(accepted, identity, verdict, topic_labels, signature))
+        for subject, verdict in verdicts.items()
+    ]
+    return scored, observations
+
+
+def find_mentions(event: NewsEvent, text: str, watchlist: Watchlist) -> dict[str, Mention]:
+    """The companies that the event names itself, then those found in its text, each once, by subject."""
+    mentions: dict[str, Mention] = {}
+    for mention in [*(watchlist.resolve(given) for given in event.entities), *watchlist.find(text)]:
+        mentions.setdefault(subject_of(mention), mention)
+    return mentions
+
+
+def _observation(
+    accepted: Accepted, identity: str, verdict: Verdict, topics: list[str], signature: str
+) -> Observation:
+    negative = verdict.label == "negative"
+    url = accepted.event.url
+    return Observation(
         position=accepted.position,
         id=identity,
         time=accepted.time,
-        sentiment=sentiment,
-        negative=probabilities["negative"],
-        topics=topic_labels,
-        signature=minhash(accepted.text),
+        sentiment=_sentiment(verdict),
+        negative=_rounded(verdict.probabilities)["negative"],
+        topics=topics,
+        signature=signature,
         excerpt=accepted.text[:EXCERPT_CHARACTERS] if negative else None,
-        url=event.url if negative and event.url and len(event.url) <= MAXIMUM_URL_CHARACTERS else None,
+        url=url if negative and url and len(url) <= MAXIMUM_URL_CHARACTERS else None,
     )
-    return scored, [(subject, observation) for subject in subjects]
+
+
+def _sentiment(verdict: Verdict) -> Sentiment:
+    # The worker has checked at its start that the head gives these labels.
+    return cast("Sentiment", verdict.label)
 
 
 def gather(pairs: Iterable[tuple[str, Observation]], bundle: str) -> list[Observations]:
@@ -115,14 +151,6 @@ def gather(pairs: Iterable[tuple[str, Observation]], bundle: str) -> list[Observ
 def _parts(observations: Sequence[Observation]) -> Iterable[list[Observation]]:
     for start in range(0, len(observations), OBSERVATIONS_PER_RECORD):
         yield list(observations[start : start + OBSERVATIONS_PER_RECORD])
-
-
-def _mentions(event: NewsEvent, text: str, watchlist: Watchlist) -> dict[str, Mention]:
-    """The companies that the event names itself, then those found in its text, each once."""
-    mentions: dict[str, Mention] = {}
-    for mention in [*(watchlist.resolve(given) for given in event.entities), *watchlist.find(text)]:
-        mentions.setdefault(subject_of(mention), mention)
-    return mentions
 
 
 def _rounded(probabilities: dict[str, float]) -> dict[str, float]:

@@ -24,7 +24,7 @@ from stream.kafka import StallError, new_producer
 from stream.metrics import ScoreMetrics
 from stream.records import DeadLetter, DeadLetterReason, Observation, Position
 from stream.score.clock import StreamClock, newest
-from stream.score.compose import Accepted, compose, gather
+from stream.score.compose import Accepted, compose, find_mentions, gather
 from stream.score.decode import Decoded, Rejection
 from stream.score.publish import Outgoing, Publisher, base64_of
 from stream.score.source import Source, Taken
@@ -159,7 +159,7 @@ class ScoreStage(Service):
         reached = {number: (at + 1, self._source.clock(number).dump()) for number, at in last.items()}
         moment = newest(self._source.clocks.values())
         placed = time.perf_counter()
-        judgements = await self._engine.judge_async([entry.text for _, entry in accepted])
+        judgements = await self._engine.judge_async([entry.question for _, entry in accepted])
         self._metrics.step_took("judge", time.perf_counter() - placed)
         self._metrics.step_took("decode", placed - started)
         scored, observations, recorded_at = [], list[tuple[str, Observation]](), []
@@ -171,7 +171,7 @@ class ScoreStage(Service):
                     self._dead_letter(record, Rejection(DeadLetterReason.MODEL_FAILED, str(judgement)))
                 )
                 continue
-            event, seen = compose(entry, judgement, self._watchlist, bundle=bundle, scored_at=now)
+            event, seen = compose(entry, judgement, bundle=bundle, scored_at=now)
             scored.append(event)
             observations.extend(seen)
             recorded_at.append(record.timestamp / 1000)
@@ -183,7 +183,8 @@ class ScoreStage(Service):
         moment, in_future = clock.place(content.event.time, _recorded_at(record), wall)
         if in_future:
             self._metrics.event_in_future()
-        return Accepted(content.event, content.text, self._position(record), moment)
+        mentions = find_mentions(content.event, content.text, self._watchlist)
+        return Accepted(content.event, content.text, self._position(record), moment, mentions)
 
     def _position(self, record: ConsumerRecord) -> Position:
         return Position(topic=self._settings.topics.source, partition=record.partition, offset=record.offset)

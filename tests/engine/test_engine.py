@@ -5,13 +5,13 @@ import threading
 import time
 
 import pytest
-from tiny_bundle import OVERFLOW, POISON, make_tiny_bundle
+from tiny_bundle import ENTITY_HEADS, OVERFLOW, POISON, make_tiny_bundle
 
 from stream.bundle import BundleError, Head, write_manifest
 from stream.engine.cache import JudgementCache
 from stream.engine.engine import Engine
 from stream.engine.errors import EngineError, ModelError
-from stream.engine.judgement import Judgement, JudgementError
+from stream.engine.judgement import Judgement, JudgementError, Question
 from stream.engine.session import Session
 from stream.settings import EngineSettings
 
@@ -56,6 +56,10 @@ def _engine(bundle, **settings) -> tuple[Engine, Recorder]:
     return engine, recorder
 
 
+def asked(texts) -> list[Question]:
+    return [Question(text) for text in texts]
+
+
 def _sentiments(results) -> list[str]:
     return [result["sentiment"].label if isinstance(result, Judgement) else "error" for result in results]
 
@@ -63,14 +67,14 @@ def _sentiments(results) -> list[str]:
 def test_results_stand_in_the_order_of_the_texts_whatever_their_lengths(tiny_engine):
     texts = ["good " * 20, "坏", "a plain long sentence about nothing " * 3, "bad", "好"] * 10
 
-    results = tiny_engine.judge(texts)
+    results = tiny_engine.judge(asked(texts))
 
     expected = ["positive", "negative", "neutral", "negative", "positive"] * 10
     assert _sentiments(results) == expected
 
 
 def test_every_head_of_the_bundle_is_judged(tiny_engine):
-    (judgement,) = tiny_engine.judge(["Recall and lawsuit at the bank"])
+    (judgement,) = tiny_engine.judge(asked(["Recall and lawsuit at the bank"]))
 
     assert judgement["sentiment"].label == "negative"
     assert judgement["topics"].labels == ("legal-regulation", "product")
@@ -79,17 +83,17 @@ def test_every_head_of_the_bundle_is_judged(tiny_engine):
 
 
 def test_the_same_text_gets_the_same_judgement_beside_any_other_text(tiny_engine, tiny_bundle):
-    alone = tiny_engine.judge(["fraud at the bank"])
+    alone = tiny_engine.judge(asked(["fraud at the bank"]))
     fresh, _ = _engine(tiny_bundle)
 
-    assert fresh.judge(["fraud at the bank", "good " * 30, "bad"])[0] == alone[0]
+    assert fresh.judge(asked(["fraud at the bank", "good " * 30, "bad"]))[0] == alone[0]
 
 
 def test_a_repost_is_judged_once(tiny_bundle):
     engine, recorder = _engine(tiny_bundle)
 
-    first = engine.judge(["bad", "bad", "good"])
-    second = engine.judge(["good", "bad"])
+    first = engine.judge(asked(["bad", "bad", "good"]))
+    second = engine.judge(asked(["good", "bad"]))
 
     assert second == [first[2], first[0]]
     assert (recorder.hits, recorder.misses) == (3, 2)
@@ -99,31 +103,31 @@ def test_a_repost_is_judged_once(tiny_bundle):
 def test_the_cache_forgets_what_was_not_asked_for_the_longest(tiny_bundle):
     engine, recorder = _engine(tiny_bundle, cache_texts=2)
 
-    engine.judge(["bad"])
-    engine.judge(["good"])
-    engine.judge(["bad"])
-    engine.judge(["neither"])  # drops "good"
+    engine.judge(asked(["bad"]))
+    engine.judge(asked(["good"]))
+    engine.judge(asked(["bad"]))
+    engine.judge(asked(["neither"]))  # drops "good"
     recorder.misses = 0
-    engine.judge(["bad"])
+    engine.judge(asked(["bad"]))
     assert recorder.misses == 0
-    engine.judge(["good"])
+    engine.judge(asked(["good"]))
     assert recorder.misses == 1
 
 
 def test_a_cache_without_room_remembers_nothing(tiny_engine):
     cache = JudgementCache(0)
-    (judgement,) = tiny_engine.judge(["bad"])
+    (judgement,) = tiny_engine.judge(asked(["bad"]))
 
-    cache.put("bad", judgement)
+    cache.put(Question("bad"), judgement)
 
-    assert cache.get("bad") is None
+    assert cache.get(Question("bad")) is None
     assert len(cache) == 0
 
 
 def test_a_poisoned_text_costs_only_itself(tiny_bundle):
     engine, recorder = _engine(tiny_bundle)
 
-    results = engine.judge(["bad", f"good {POISON}", "good", "neither"])
+    results = engine.judge(asked(["bad", f"good {POISON}", "good", "neither"]))
 
     assert _sentiments(results) == ["negative", "error", "positive", "neutral"]
     assert "out of data bounds" in results[1].reason
@@ -131,14 +135,14 @@ def test_a_poisoned_text_costs_only_itself(tiny_bundle):
 
 
 def test_an_answer_that_is_no_number_is_an_error_of_its_text(tiny_engine):
-    results = tiny_engine.judge(["bad", OVERFLOW, "good"])
+    results = tiny_engine.judge(asked(["bad", OVERFLOW, "good"]))
 
     assert _sentiments(results) == ["negative", "error", "positive"]
     assert results[1] == JudgementError("the model's answer is not a number")
 
 
 def test_a_text_that_the_tokenizer_cannot_read_costs_only_itself(tiny_engine):
-    results = tiny_engine.judge(["bad", "\ud800 good", "good"])
+    results = tiny_engine.judge(asked(["bad", "\ud800 good", "good"]))
 
     assert _sentiments(results) == ["negative", "error", "positive"]
     assert "tokenizer" in results[1].reason
@@ -147,8 +151,8 @@ def test_a_text_that_the_tokenizer_cannot_read_costs_only_itself(tiny_engine):
 def test_a_failure_is_not_remembered(tiny_bundle):
     engine, recorder = _engine(tiny_bundle)
 
-    engine.judge([POISON])
-    engine.judge([POISON])
+    engine.judge(asked([POISON]))
+    engine.judge(asked([POISON]))
 
     assert recorder.misses == 2
 
@@ -157,13 +161,13 @@ def test_a_lost_device_stops_the_engine_and_blames_no_text(tiny_engine, monkeypa
     monkeypatch.setattr(tiny_engine, "_session", LostDevice())
 
     with pytest.raises(ModelError, match="device is lost"):
-        tiny_engine.judge(["bad", "good"])
+        tiny_engine.judge(asked(["bad", "good"]))
 
 
 def test_batches_keep_to_the_settings(tiny_bundle):
     engine, recorder = _engine(tiny_bundle, batch_texts=4, batch_tokens=64, cache_texts=0)
 
-    engine.judge([f"word {'word ' * (index % 9)} {index}" for index in range(50)])
+    engine.judge(asked([f"word {'word ' * (index % 9)} {index}" for index in range(50)]))
 
     assert sum(texts for texts, _, _ in recorder.batches) == 50
     assert all(texts <= 4 and padded <= 64 for texts, _, padded in recorder.batches)
@@ -174,7 +178,7 @@ def test_batches_keep_to_the_settings(tiny_bundle):
 def test_a_long_text_is_cut_to_the_length_of_the_model(tiny_bundle):
     engine, recorder = _engine(tiny_bundle)
 
-    (judgement,) = engine.judge(["bad " * 10 + "good " * 500])
+    (judgement,) = engine.judge(asked(["bad " * 10 + "good " * 500]))
 
     assert recorder.batches == [(1, 64, 64)]
     assert judgement["sentiment"].label == "positive"
@@ -183,7 +187,7 @@ def test_a_long_text_is_cut_to_the_length_of_the_model(tiny_bundle):
 def test_no_texts_are_no_work(tiny_bundle):
     engine, recorder = _engine(tiny_bundle)
 
-    assert engine.judge([]) == []
+    assert engine.judge(asked([])) == []
     assert recorder.batches == []
 
 
@@ -191,7 +195,7 @@ def test_a_bundle_for_another_task_is_judged_as_well(tmp_path):
     tone = Head(name="tone", kind="single", labels=["positive", "negative"], temperature=2.0)
     engine, _ = _engine(make_tiny_bundle(tmp_path, [tone]))
 
-    (judgement,) = engine.judge(["bad"])
+    (judgement,) = engine.judge(asked(["bad"]))
 
     assert judgement["tone"].label == "negative"
     assert judgement["tone"].confidence == pytest.approx(0.880797, abs=2e-6)  # sigmoid of 4 / 2
@@ -216,7 +220,9 @@ async def test_the_event_loop_goes_on_while_the_engine_works(tiny_bundle, monkey
             beats += 1
 
     heart = asyncio.create_task(heartbeat())
-    first, second = await asyncio.gather(engine.judge_async(["bad"]), engine.judge_async(["good"]))
+    first, second = await asyncio.gather(
+        engine.judge_async(asked(["bad"])), engine.judge_async(asked(["good"]))
+    )
     heart.cancel()
 
     assert _sentiments([*first, *second]) == ["negative", "positive"]
@@ -230,7 +236,7 @@ def test_an_engine_that_is_not_loaded_says_so(tiny_bundle):
     engine = Engine(tiny_bundle, EngineSettings())
 
     with pytest.raises(EngineError, match="not loaded"):
-        engine.judge(["bad"])
+        engine.judge(asked(["bad"]))
 
 
 def test_a_closed_engine_judges_no_more(tiny_bundle):
@@ -238,7 +244,7 @@ def test_a_closed_engine_judges_no_more(tiny_bundle):
     engine.close()
 
     with pytest.raises(EngineError, match="not loaded"):
-        engine.judge(["bad"])
+        engine.judge(asked(["bad"]))
 
 
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path):
@@ -247,3 +253,70 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path):
 
     with pytest.raises(BundleError, match=r"tokenizer\.json is no tokenizer"):
         _engine(write_manifest(tmp_path, bundle.manifest))
+
+
+@pytest.fixture
+def entity_engine(tmp_path):
+    engine, recorder = _engine(make_tiny_bundle(tmp_path, ENTITY_HEADS))
+    yield engine, recorder
+    engine.close()
+
+
+def _towards(judgement, count) -> list[str]:
+    return [judgement.towards(index, "entity_sentiment", "sentiment").label for index in range(count)]
+
+
+def test_each_entity_of_a_text_is_judged_by_itself(entity_engine):
+    engine, _ = entity_engine
+    question = Question("great Acme, fraud Bolt and Cobalt; losses", (("Bolt",), ("Acme",), ("Cobalt",)))
+
+    (judgement,) = engine.judge([question])
+
+    assert judgement["sentiment"].label == "negative"
+    assert _towards(judgement, 3) == ["negative", "positive", "neutral"]
+
+
+def test_an_entity_that_the_text_does_not_have_is_judged_as_the_text(entity_engine):
+    engine, _ = entity_engine
+    first = Question("great Acme, fraud, losses", (("Zenith",), ("Acme",)))
+    second = Question("good day")
+    third = Question("bad Bolt good day good", (("BLT", "Bolt"),))
+
+    judgements = engine.judge([first, second, third])
+
+    assert _towards(judgements[0], 2) == ["negative", "positive"]
+    assert judgements[0].entities[0] == {}
+    assert judgements[1].entities == ()
+    assert _towards(judgements[2], 1) == ["negative"], "by its second name"
+
+
+def test_a_bundle_without_a_head_over_entities_judges_them_as_their_texts(tiny_engine):
+    (judgement,) = tiny_engine.judge([Question("great Acme, fraud, losses", (("Acme",),))])
+
+    assert _towards(judgement, 1) == ["negative"]
+
+
+def test_the_same_text_with_other_entities_is_another_question(entity_engine):
+    engine, recorder = entity_engine
+    text = "great Acme fraud Bolt"
+
+    (acme,) = engine.judge([Question(text, (("Acme",),))])
+    (bolt,) = engine.judge([Question(text, (("Bolt",),))])
+    (again,) = engine.judge([Question(text, (("Acme",),))])
+
+    assert [_towards(one, 1) for one in (acme, bolt, again)] == [["positive"], ["negative"], ["positive"]]
+    assert (recorder.hits, recorder.misses) == (1, 2)
+
+
+def test_a_text_whose_answers_are_no_numbers_takes_its_entities_with_it(entity_engine):
+    engine, _ = entity_engine
+    questions = [
+        Question("good Acme", (("Acme",),)),
+        Question(f"{OVERFLOW} Bolt", (("Bolt",),)),
+        Question("bad Cobalt", (("Cobalt",),)),
+    ]
+
+    first, second, third = engine.judge(questions)
+
+    assert isinstance(second, JudgementError)
+    assert (_towards(first, 1), _towards(third, 1)) == (["positive"], ["negative"])

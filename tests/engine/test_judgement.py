@@ -83,6 +83,7 @@ def test_a_judgement_holds_every_head_of_the_manifest_by_name():
     first, second = judgements(
         [stance, TOPICS],
         {"topics": _logits([9.0, 9.0], [-9.0, -9.0]), "stance": _logits([0.0, 1.0], [1.0, 0.0])},
+        [[], []],
     )
 
     assert list(first.verdicts) == ["stance", "topics"]

@@ -7,11 +7,16 @@ import pytest
 from tiny_bundle import HEADS, make_tiny_bundle
 
 from stream.bundle import BundleError, Head, write_manifest
+from stream.engine.encoding import Encoding
 from stream.engine.errors import ModelError, ProviderError
 from stream.engine.session import Session
 from stream.settings import EngineSettings
 
 CPU = EngineSettings(provider="cpu", threads=1)
+
+
+def encoded(*texts: list[int]) -> list[Encoding]:
+    return [Encoding(ids, []) for ids in texts]
 
 
 def _has_cuda() -> bool:
@@ -21,7 +26,7 @@ def _has_cuda() -> bool:
 def test_a_session_answers_with_the_logits_of_each_head(tiny_bundle):
     session = Session(tiny_bundle, CPU)
 
-    logits, width = session.run([[0, 3, 2], [0, 3, 3, 3, 2]])
+    logits, width = session.run(encoded([0, 3, 2], [0, 3, 3, 3, 2]))
 
     assert width == 5
     assert {name: rows.shape for name, rows in logits.items()} == {
@@ -34,7 +39,7 @@ def test_a_session_answers_with_the_logits_of_each_head(tiny_bundle):
 
 def test_a_run_that_fails_says_why_in_one_line(tiny_bundle):
     with pytest.raises(ModelError, match="out of data bounds") as failure:
-        Session(tiny_bundle, CPU).run([[0, 999, 2]])
+        Session(tiny_bundle, CPU).run(encoded([0, 999, 2]))
 
     assert "\n" not in str(failure.value)
 
@@ -164,7 +169,7 @@ def test_on_a_gpu_the_largest_shape_is_warmed_first(tmp_path):
 def test_on_a_gpu_lengths_are_rounded_up_but_not_beyond_the_model(tmp_path):
     session = Session(make_tiny_bundle(tmp_path, maximum_tokens=100), EngineSettings())
 
-    assert [session.run([[0] * length])[1] for length in (9, 16, 97, 100)] == [16, 16, 100, 100]
+    assert [session.run(encoded([0] * length))[1] for length in (9, 16, 97, 100)] == [16, 16, 100, 100]
 
 
 @pytest.mark.usefixtures("_pretended_gpu")
@@ -179,7 +184,7 @@ def test_a_gpu_without_enough_memory_says_what_to_lower(tiny_bundle, monkeypatch
 @pytest.mark.skipif(not _has_cuda(), reason="no CUDA device, or ONNX Runtime is built without it")
 def test_a_gpu_gives_the_same_logits_as_the_cpu(tiny_bundle):
     settings = EngineSettings(provider="cuda", require_provider=True)
-    texts = [[0, 4, 5, 2], [0, 3, 2], [0, *range(4, 20), 2]]
+    texts = encoded([0, 4, 5, 2], [0, 3, 2], [0, *range(4, 20), 2])
 
     session = Session(tiny_bundle, settings)
     logits, width = session.run(texts)

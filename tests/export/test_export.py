@@ -16,8 +16,9 @@ from export.cli import export
 from export.conversion import run_session, session
 from export.parity import compare
 from stream.bundle import Bundle, Head, load_bundle
+from stream.engine.encoding import Encoding, pad
 from stream.names import places
-from training.encoding import Encoding, encode, pad
+from training.encoding import encode
 from training.model import (
     Classifier,
     Description,

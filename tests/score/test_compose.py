@@ -4,10 +4,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 
 from stream.engine.engine import Engine
 from stream.records import Mention, NewsEvent, Observation, Position, ScoredEvent
-from stream.score.compose import ALL, OBSERVATIONS_PER_RECORD, Accepted, compose, gather
+from stream.score.compose import ALL, OBSERVATIONS_PER_RECORD, Accepted, compose, find_mentions, gather
+from stream.settings import EngineSettings
 from stream.text import normalise
 from stream.watchlist import Watchlist, load_watchlist
 
@@ -25,9 +27,10 @@ def composed(
     engine: Engine, watchlist: Watchlist, event: NewsEvent
 ) -> tuple[ScoredEvent, dict[str, Observation]]:
     text = normalise(event.text)
-    (judgement,) = engine.judge([text])
-    accepted = Accepted(event, text, Position(topic="news.raw", partition=1, offset=7), NOW)
-    scored, observations = compose(accepted, judgement, watchlist, bundle="b" * 16, scored_at=NOW)
+    mentions = find_mentions(event, text, watchlist)
+    accepted = Accepted(event, text, Position(topic="news.raw", partition=1, offset=7), NOW, mentions)
+    (judgement,) = engine.judge([accepted.question])
+    scored, observations = compose(accepted, judgement, bundle="b" * 16, scored_at=NOW)
     return scored, dict(observations)
 
 
@@ -100,3 +103,24 @@ def test_observations_of_a_subject_travel_together_and_in_order(
     ids = [int(item.id) for record in records if record.subject == "s0" for item in record.observations]
     assert ids == sorted(ids)
     assert all(len(record.to_bytes()) < 1_000_000 for record in records)
+
+
+def test_each_company_is_observed_with_the_sentiment_towards_it(tmp_path: Path, watchlist: Watchlist) -> None:
+    engine = Engine(make_tiny_bundle(tmp_path / "tiny", ENTITY_HEADS), EngineSettings(provider="cpu"))
+    engine.load()
+    event = NewsEvent(
+        text="profit Acme after fraud Other and lawsuit",
+        entities=[Mention(name="Other"), Mention(name="Absent", ticker="ABS")],
+    )
+    scored, observations = composed(engine, watchlist, event)
+    engine.close()
+    assert scored.sentiment == "negative"
+    assert {entity.subject: entity.sentiment for entity in scored.entities} == {
+        "entity:other": "negative",
+        "entity:ABS": "negative",
+        "entity:ACME": "positive",
+    }
+    assert observations["entity:ACME"].sentiment == "positive"
+    assert observations["entity:ACME"].excerpt is None, "nothing against it, so no evidence"
+    assert observations["entity:other"].excerpt
+    assert observations[ALL].sentiment == observations["topic:legal-regulation"].sentiment == "negative"

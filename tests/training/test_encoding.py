@@ -8,8 +8,9 @@ from tiny_run import make_encoder
 from tokenizers import Tokenizer
 
 from stream.bundle import Head
+from stream.engine.encoding import pad
 from stream.names import places
-from training.encoding import complete, encode, pad
+from training.encoding import complete, encode
 from training.model import load_tokenizer, new_classifier
 from training.prediction import predict
 
