@@ -20,7 +20,7 @@ class SpikeSettings(BaseModel):
     windows_seconds: tuple[int, ...] = (600, 3600, 21600)
     """Lengths of the windows that are tested, all at once."""
     minimum_negatives: int = Field(default=3, ge=1)
-    """Fewer negatives than this in a window are never a surge."""
+    """Fewer negatives than this in a window are never a surge; of reposts the k-th counts 1/k here."""
     minimum_ratio: float = Field(default=1.5, ge=1)
     """A surge has at least so many times the expected negatives, however sure the test is."""
     volume_only: bool = False

@@ -21,7 +21,7 @@ def find_surges(
     findings = []
     for window, seconds in enumerate(settings.windows_seconds):
         counts = history.window(seconds, end)
-        if counts is None or counts.negative < settings.minimum_negatives:
+        if counts is None or counts.weight < settings.minimum_negatives:
             continue
         forecast = history.forecast(counts, in_alert=active)
         if not _is_raised(counts, forecast, settings, seconds):

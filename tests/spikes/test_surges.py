@@ -18,7 +18,7 @@ from spike_streams import (
     watch,
 )
 
-from stream.records import AlertState, Severity
+from stream.records import Alert, AlertState, Severity
 from stream.spikes.lifecycle import Finding, Lifecycle
 from stream.spikes.novelty import minhash
 from stream.spikes.settings import SpikeSettings
@@ -142,6 +142,20 @@ def test_reposts_weigh_less_but_are_counted() -> None:
     assert fired(watch(subject, reposts)) == []
     rows = [row for row in subject.take_windows(closed_only=False) if row.start >= at(WEEK)]
     assert sum(row.negative for row in rows) == 40
+
+
+def test_a_joke_that_nine_repost_is_no_surge_of_a_subject_that_is_hardly_ever_spoken_ill_of() -> None:
+    def after_a_quiet_week(jokes: list[str]) -> list[Alert]:
+        subject = Subject("x", SETTINGS)
+        watch(subject, Feed().between(0, WEEK, negative=0.02, neutral=0.5))
+        events = [
+            observation(10**6 + place, WEEK + place / 60, signature=minhash(joke))
+            for place, joke in enumerate(jokes)
+        ]
+        return fired(watch(subject, events))
+
+    assert after_a_quiet_week(["the chief of ACME walks into a bar and shorts it"] * 9) == []
+    assert after_a_quiet_week([f"{word * 20} at ACME" for word in ("fire", "loss", "suit", "flood", "theft")])
 
 
 def test_silence_of_days_is_no_evidence_of_a_lower_rate() -> None:
