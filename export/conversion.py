@@ -9,7 +9,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor, nn
 
 from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS, Head, Precision, model_inputs
-from stream.engine.encoding import Encoding, Integers, with_an_entity
+from stream.engine.encoding import Encoding, pad, with_an_entity
+from stream.evaluation.prediction import Logits, by_length, complete, run_batches
 from training.model import Classifier
-from training.prediction import Logits, run_batches
 
 OPSET = 20
 
@@ -172,15 +172,16 @@ def run_session(
 ) -> Logits:
     """Logits per head in the order of `encodings`, batched by like length."""
     names = [head.name for head in heads]
-    of_entities = [head.name for head in heads if head.scope == "entity"]
 
-    def run(batch: Mapping[str, Integers]) -> dict[str, NDArray[np.float32]]:
-        inputs = with_an_entity(dict(batch))
-        outputs = onnx_session.run(names, {name: inputs[name] for name in model_inputs(heads)})
+    def run(batch: Sequence[Encoding]) -> dict[str, NDArray[np.float32]]:
+        given = pad(batch, padding_id)
+        # Without a head over entities the graph has no inputs for them; with one, it wants an entity.
+        inputs = {name: with_an_entity(given)[name] for name in model_inputs(heads)}
+        answers = dict(zip(names, onnx_session.run(names, inputs), strict=True))
         return {
-            name: logits
-            for name, logits in zip(names, outputs, strict=True)
-            if name not in of_entities or "entity_text" in batch
+            head.name: answers[head.name] for head in heads if head.scope == "text" or "entity_text" in given
         }
 
-    return run_batches(run, encodings, padding_id, batch_size, entity_heads=of_entities)
+    logits = run_batches(run, encodings, by_length(encodings, batch_size), heads)
+    complete(heads, logits, encodings)
+    return logits

@@ -6,10 +6,10 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from stream.bundle import Head
-from training.prediction import Logits
-from training.rows import Row, rows_of
-from training.scores import sigmoid
-from training.summary import head_scores
+from stream.evaluation.prediction import Logits
+from stream.evaluation.rows import Row, rows_of
+from stream.evaluation.scores import sigmoid
+from stream.evaluation.summary import head_scores
 
 
 class HeadParity(BaseModel):

@@ -22,13 +22,13 @@ from stream.bundle import (
     Bundle,
     Manifest,
     Precision,
-    load_bundle,
+    put_in_place,
     write_manifest,
 )
-from training.encoding import complete, encode_rows
+from stream.evaluation.rows import Row, read_rows
+from training.encoding import encode_rows
 from training.model import load_checkpoint
 from training.prediction import predict
-from training.rows import Row, read_rows
 from training.run import TEST_ROWS
 
 BATCH_SIZE = 64
@@ -86,11 +86,9 @@ def export_bundle(
         report(f"comparing on {len(rows):,} texts")
         heads = description.heads
         encodings = encode_rows(tokenizer, rows, description.maximum_tokens)
-        before = predict(model, encodings, description.padding_id, BATCH_SIZE)
+        before = predict(model, heads, encodings, description.padding_id, BATCH_SIZE)
         exported = session(staging / MODEL)
         after = run_session(exported, heads, encodings, description.padding_id, BATCH_SIZE)
-        for logits in (before, after):
-            complete(heads, logits, encodings)
         parity = compare(heads, before, after, rows)
         refusals = parity.refusals(allowed_loss, minimum_agreement)
         if refusals:
@@ -117,20 +115,7 @@ def export_bundle(
         tokenizer.save(str(staging / TOKENIZER))
         (staging / CARD).write_text(write_card(manifest, parity, notes), encoding="utf-8")
         write_manifest(staging, manifest)
-        bundle = _put_in_place(staging, out)
+        bundle = put_in_place(staging, out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return bundle, parity
-
-
-def _put_in_place(staging: Path, out: Path) -> Bundle:
-    if out.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        try:
-            out.rename(old / "old")
-            staging.rename(out)
-        finally:
-            shutil.rmtree(old, ignore_errors=True)
-    else:
-        staging.rename(out)
-    return load_bundle(out)

@@ -15,6 +15,8 @@ Errors:
 
 import hashlib
 import importlib.resources
+import shutil
+import tempfile
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -195,3 +197,17 @@ def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
     complete = manifest.model_copy(update={"files": files})
     (folder / MANIFEST).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return load_bundle(folder)
+
+
+def put_in_place(staging: Path, out: Path) -> Bundle:
+    """Let the finished folder `staging`, beside `out`, take its place; return the bundle, verified."""
+    if out.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        try:
+            out.rename(old / "old")
+            staging.rename(out)
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+    else:
+        staging.rename(out)
+    return load_bundle(out)

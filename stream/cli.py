@@ -13,6 +13,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "score",
         "Score JSON lines from standard input, without a broker.",
     ),
+    "evaluate": ("stream.evaluation.cli", "evaluate", "Say how good a bundle is on labelled rows."),
+    "calibrate": ("stream.evaluation.cli", "calibrate", "Fit a bundle to labelled rows of your own."),
     "worker": ("stream.worker", "worker", "Run the score and watch stages."),
     "topics": ("stream.topics", "topics", "Create the topics."),
     "replay": ("stream.replay", "replay", "Send a file's events to the broker at a chosen speed."),

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stream.evaluation.rows import Entity, Row, Split, Target
 from stream.names import places
 from stream.text import language, normalise
 from training.configuration import DataSet, Head, LabelSource
-from training.rows import Entity, Row, Split, Target
 from training.taxonomy import Silence
 
 csv.field_size_limit(16 * 1024 * 1024)

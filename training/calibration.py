@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from stream.bundle import Head
-from training.scores import Bools, Floats, sigmoid
+from stream.evaluation.scores import Bools, Floats, sigmoid
 
 MINIMUM_POSITIVES = 10
 """Below so many positives a tuned threshold would be luck; the label keeps 0.5."""

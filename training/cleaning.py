@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import BaseModel
 
+from stream.evaluation.rows import Row, Target
 from training.adapters import Reading
-from training.rows import Row, Target
 
 
 class SetReport(BaseModel):

@@ -4,10 +4,10 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass, replace
 
+from stream.evaluation.rows import Row, Split, Target
 from training.adapters import read_set
 from training.cleaning import SetReport, clean, cross_set_conflicts, text_key
 from training.configuration import Head, Options
-from training.rows import Row, Split, Target
 from training.splits import Frozen, split_rows
 
 

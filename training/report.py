@@ -15,11 +15,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stream.bundle import Head
+from stream.evaluation.prediction import Logits
+from stream.evaluation.rows import Row
+from stream.evaluation.scores import masks, softmax
 from training.dataset import Corpus
 from training.model import Description
-from training.prediction import Logits
-from training.rows import Row
-from training.scores import masks, softmax
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;

@@ -10,14 +10,14 @@ import torch
 from transformers import set_seed
 
 from stream.bundle import Head as BundleHead
+from stream.evaluation.prediction import Logits
+from stream.evaluation.rows import rows_of, write_rows
+from stream.evaluation.summary import summarise
 from training.calibration import calibrate
 from training.configuration import Head, Options, resolve_heads
 from training.dataset import Corpus, build_corpus
 from training.model import Description, load_tokenizer, new_classifier, origin, save_checkpoint
-from training.prediction import Logits
 from training.report import mistakes, write_report
-from training.rows import rows_of, write_rows
-from training.summary import summarise
 from training.trainer import Board, Encoded, FineTuner, last_checkpoint
 
 MODEL = "model"

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from stream.evaluation.rows import Row, Split
 from training.cleaning import text_key
-from training.rows import Row, Split
 
 
 class SplitError(Exception):

@@ -1,7 +1,7 @@
 """Fine-tuning: Hugging Face's Trainer with our loss, our evaluation and our checkpoints."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,14 @@ from transformers import (
 
 from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS
 from stream.engine.encoding import pad
+from stream.evaluation.prediction import Logits
+from stream.evaluation.rows import Row, rows_of
+from stream.evaluation.scores import masks, multi_scores, sigmoid, single_scores
 from training.configuration import Head, Options
-from training.encoding import complete, encode_rows
+from training.encoding import encode_rows
 from training.losses import multi_label_loss, single_label_loss
 from training.model import Classifier, Description, save_checkpoint
-from training.prediction import Logits, predict
-from training.rows import Row, rows_of
-from training.scores import masks, multi_scores, sigmoid, single_scores
+from training.prediction import predict
 
 LOSSES = {"single": single_label_loss, "multi": multi_label_loss}
 
@@ -176,18 +177,16 @@ class FineTuner(Trainer):
             )
         return self.optimizer
 
-    def predict_rows(self, encoded: Encoded, progress: Callable[[int], None] = lambda _: None) -> Logits:
+    def predict_rows(self, encoded: Encoded) -> Logits:
         """Logits of all rows, in the precision of training."""
         with self.compute_loss_context_manager():
-            logits = predict(
+            return predict(
                 self.classifier,
+                self.description.heads,
                 encoded.encodings,
                 self.description.padding_id,
                 4 * self.options.batch_size,
-                progress,
             )
-        complete(self.description.heads, logits, encoded.encodings)
-        return logits
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Scores on the validation rows, under the names that Trainer selects by."""

@@ -17,6 +17,7 @@ from export.conversion import run_session, session
 from export.parity import compare
 from stream.bundle import Bundle, Head, load_bundle
 from stream.engine.encoding import Encoding, pad
+from stream.evaluation.rows import Entity, Row, Target, write_rows
 from stream.names import places
 from training.encoding import encode
 from training.model import (
@@ -26,7 +27,6 @@ from training.model import (
     new_classifier,
     save_checkpoint,
 )
-from training.rows import Entity, Row, Target, write_rows
 
 LABELS = ["negative", "neutral", "positive"]
 HEADS = [

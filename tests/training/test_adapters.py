@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from tiny_run import write_jsonl
 
+from stream.evaluation.rows import Target, read_rows, write_rows
 from training.adapters import DataError, read_set
 from training.configuration import DataSet, Head
-from training.rows import Target, read_rows, write_rows
 from training.taxonomy import Taxonomy
 
 SENTIMENT = Head(name="sentiment", kind="single", labels=("negative", "neutral", "positive"))

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from stream.evaluation.rows import Row, Target
 from training.configuration import Head
 from training.dataset import add_cues
-from training.rows import Row, Target
 from training.taxonomy import Taxonomy
 
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from stream.bundle import Head
 from stream.engine.encoding import pad
 from stream.names import places
-from training.encoding import complete, encode
+from training.encoding import encode
 from training.model import load_tokenizer, new_classifier
 from training.prediction import predict
 
@@ -58,12 +58,11 @@ def test_answers_stand_in_the_order_of_texts_and_entities(encoder: Path, tokeniz
     names = [["acme", "borealis"], ["cobalt"], [], ["cobalt", "acme", "dynamo"]]
     spans = [[places(text, [name]) for name in own] for text, own in zip(texts, names, strict=True)]
     encodings = encode(tokenizer, texts, spans, 16)
-    together = predict(model, encodings, 0, batch_size=2)
-    alone = [predict(model, [one], 0, batch_size=1) for one in encodings]
+    together = predict(model, HEADS, encodings, 0, batch_size=2)
+    alone = [predict(model, HEADS, [one], 0, batch_size=1) for one in encodings]
     for head in ("sentiment", "entity_sentiment"):
-        one_by_one = np.concatenate([logits[head] for logits in alone if head in logits])
+        one_by_one = np.concatenate([logits[head] for logits in alone])
         np.testing.assert_allclose(together[head], one_by_one, atol=1e-5)
-    complete(HEADS, together, encodings)
     # `dynamo` is not there: its text answers for it.
     np.testing.assert_array_equal(together["entity_sentiment"][5], together["sentiment"][3])
     assert not np.array_equal(together["entity_sentiment"][4], together["sentiment"][3])
@@ -72,6 +71,5 @@ def test_answers_stand_in_the_order_of_texts_and_entities(encoder: Path, tokeniz
 def test_where_no_text_has_an_entity_there_are_no_answers(encoder: Path, tokenizer: Tokenizer) -> None:
     model = new_classifier(str(encoder), HEADS, dropout=0.0).eval()
     encodings = encode(tokenizer, ["loss", "profit"], [[], []], 8)
-    logits = predict(model, encodings, 0, batch_size=2)
-    complete(HEADS, logits, encodings)
+    logits = predict(model, HEADS, encodings, 0, batch_size=2)
     assert logits["entity_sentiment"].shape == (0, 3)

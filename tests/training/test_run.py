@@ -10,13 +10,13 @@ from click.testing import CliRunner
 from tiny_run import configuration, make_data, make_encoder, write_configuration
 from transformers import TrainerCallback
 
+from stream.evaluation.rows import entity_rows, read_rows
 from training import run
 from training.cli import train
 from training.configuration import read_configuration
 from training.encoding import encode_rows
 from training.model import load_checkpoint, new_classifier
 from training.prediction import predict
-from training.rows import entity_rows, read_rows
 
 
 class InterruptedRunError(Exception):
@@ -83,7 +83,8 @@ def test_the_model_learns_what_a_text_says_of_each_of_its_entities(finished: Pat
     ]
     assert len(opposed) > 10
     encodings = encode_rows(tokenizer, opposed, description.maximum_tokens)
-    answers = predict(model, encodings, description.padding_id, 32)["entity_sentiment"].argmax(axis=1)
+    logits = predict(model, description.heads, encodings, description.padding_id, 32)
+    answers = logits["entity_sentiment"].argmax(axis=1)
     head = next(head for head in description.heads if head.name == "entity_sentiment")
     right = [
         head.labels[answer] in row.targets["entity_sentiment"].allowed
@@ -109,7 +110,9 @@ def test_a_checkpoint_predicts_what_the_run_reported(finished: Path) -> None:
     model, tokenizer, description = load_checkpoint(finished / "model")
     rows = [row for row in read_rows(finished / "test.jsonl") if row.source == "news"]
     encodings = encode_rows(tokenizer, rows, description.maximum_tokens)
-    answers = predict(model, encodings, description.padding_id, 32)["sentiment"].argmax(axis=1)
+    answers = predict(model, description.heads, encodings, description.padding_id, 32)["sentiment"].argmax(
+        axis=1
+    )
     right = [
         description.heads[0].labels[answer] in row.targets["sentiment"].allowed
         for answer, row in zip(answers, rows, strict=True)

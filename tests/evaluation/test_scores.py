@@ -4,20 +4,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import precision_recall_curve, roc_auc_score
 
 from stream.bundle import Head
-from training.calibration import calibrate, fit_temperature, tune_thresholds
-from training.rows import Row, Target
-from training.scores import (
+from stream.evaluation.rows import Row, Target
+from stream.evaluation.scores import (
+    area_under_roc,
     calibration_error,
     multi_scores,
     negative_scores,
+    recall_at_precision,
     reliability,
     sigmoid,
     single_scores,
     softmax,
 )
-from training.summary import summarise
+from stream.evaluation.summary import summarise
+from training.calibration import calibrate, fit_temperature, tune_thresholds
 
 LABELS = ["negative", "neutral", "positive"]
 
@@ -156,3 +159,18 @@ def test_a_set_for_evaluation_only_has_figures_of_its_own_alone() -> None:
     found = summarise([head], {"sentiment": logits}, rows, apart=["other"])["sentiment"]
     assert found["all"]["rows"] == found["by_language"]["en"]["rows"] == 1
     assert found["by_set"]["other"]["accuracy"] == 0.0
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9, 1.0]), st.booleans()), min_size=2, max_size=60
+    ).filter(lambda pairs: len({gold for _, gold in pairs}) == 2)
+)
+def test_ranking_figures_are_those_of_scikit_learn(pairs: list[tuple[float, bool]]) -> None:
+    score, gold = np.array([one for one, _ in pairs]), np.array([one for _, one in pairs])
+    assert area_under_roc(score, gold) == pytest.approx(roc_auc_score(gold, score))
+    precisions, recalls, _ = precision_recall_curve(gold, score)
+    for precision in (0.5, 0.8, 1.0):
+        # Its curve ends with an invented point: precision 1 at recall 0.
+        expected = recalls[precisions >= precision].max()
+        assert recall_at_precision(score, gold, precision) == pytest.approx(expected)

@@ -6,19 +6,50 @@ from typing import Any
 import numpy as np
 
 from stream.bundle import Head
-from training.prediction import Logits
-from training.rows import Row, rows_of
-from training.scores import masks, multi_scores, negative_scores, sigmoid, single_scores
+from stream.evaluation.prediction import Logits
+from stream.evaluation.rows import Row, entity_rows, rows_of
+from stream.evaluation.scores import masks, multi_scores, negative_scores, sigmoid, single_scores
 
 
 def summarise(
     heads: Sequence[Head], logits: Logits, rows: Sequence[Row], apart: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Per head: `all`, `by_language` and `by_set`, each with the figures of `training.scores`.
+    """Per head: `all`, `by_language` and `by_set`, each with the figures of `stream.evaluation.scores`.
 
     Sets in `apart`, of a kind that was not trained on, are only in `by_set`.
     """
-    return {head.name: _summarise_head(head, logits, rows_of(head.scope, rows), apart) for head in heads}
+    summary = {head.name: _summarise_head(head, logits, rows_of(head.scope, rows), apart) for head in heads}
+    for head in heads:
+        if head.scope == "entity":
+            summary[head.name] |= _summarise_opposed(head, heads, logits, rows)
+    return summary
+
+
+def _summarise_opposed(
+    head: Head, heads: Sequence[Head], logits: Logits, rows: Sequence[Row]
+) -> dict[str, Any]:
+    """A head over entities on those texts that are for one entity and against another, beside its fallback:
+    what a judgement of the whole text would say of them."""
+    owners = np.array([index for index, row in enumerate(rows) for _ in row.entities], dtype=np.intp)
+    differ = np.array(
+        [
+            len({entity.targets[head.name].allowed for entity in row.entities if head.name in entity.targets})
+            > 1
+            for row in rows
+        ],
+        dtype=bool,
+    )
+    if not differ.any():
+        return {}
+    chosen = differ[owners]
+    judged = [row for row, opposed in zip(entity_rows(rows), chosen.tolist(), strict=True) if opposed]
+    found = {"opposed": head_scores(head, logits[head.name][chosen].astype(np.float64), judged)}
+    for text_head in heads:
+        if text_head.name == head.fallback:
+            as_text = text_head.model_copy(update={"name": head.name})
+            answers = logits[text_head.name][owners[chosen]].astype(np.float64)
+            found["opposed_as_text"] = head_scores(as_text, answers, judged)
+    return found
 
 
 def _summarise_head(
@@ -53,6 +84,8 @@ def head_scores(
     if not possible.any():
         return {}
     scaled = logits / head.temperature
+    if head.offsets:
+        scaled = scaled + np.array(head.offsets)
     if head.kind == "multi":
         thresholds = np.array(head.thresholds)
         found = multi_scores(sigmoid(scaled), thresholds, allowed, possible, head.labels)

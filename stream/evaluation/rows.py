@@ -92,18 +92,23 @@ def read_rows(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, start=1):
             try:
-                record = json.loads(line)
-                entities = tuple(
-                    Entity(
-                        entity["name"],
-                        tuple((first, last) for first, last in entity["spans"]),
-                        _targets(entity["targets"]),
-                    )
-                    for entity in record.pop("entities", [])
-                )
-                yield Row(targets=_targets(record.pop("targets")), entities=entities, **record)
+                yield parse_row(json.loads(line))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ValueError(f"{path}, line {number} is not a row: {error}") from error
+
+
+def parse_row(record: dict[str, Any]) -> Row:
+    """A row from its record in a file that `write_rows` wrote."""
+    fields = dict(record)
+    entities = tuple(
+        Entity(
+            entity["name"],
+            tuple((first, last) for first, last in entity["spans"]),
+            _targets(entity["targets"]),
+        )
+        for entity in fields.pop("entities", [])
+    )
+    return Row(targets=_targets(fields.pop("targets")), entities=entities, **fields)
 
 
 def _plain(targets: dict[str, Target]) -> dict[str, Any]:

@@ -1,0 +1,123 @@
+"""A bundle fitted to labelled rows: which heads change, what that brings, and the new folder."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.bundle import CARD, Bundle, Head, put_in_place, write_manifest
+from stream.evaluation.fit import Fit, cross_fitted, fit, scores_of
+from stream.evaluation.prediction import Logits
+from stream.evaluation.rows import Row, rows_of
+from stream.evaluation.scores import Bools, Floats, masks, single_scores, softmax
+
+LEAST_ROWS = 20
+"""With fewer rows the prior would decide, and the cross-validation could not tell."""
+
+Figures = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What fitting one head brings on rows that were held out from the fit."""
+
+    head: str
+    rows: int
+    before: Figures
+    after: Figures
+
+    @property
+    def helps(self) -> bool:
+        """Whether held-out labels are more probable than before."""
+        return self.after["log_loss"] < self.before["log_loss"]
+
+
+def calibrated_heads(
+    heads: Sequence[Head], logits: Logits, rows: Sequence[Row]
+) -> tuple[list[Head], list[Change]]:
+    """The heads, those over a single label fitted where rows know it, and what that brings.
+
+    A head over entities of which too few are labelled moves with its fallback: both give the same labels
+    for the same kind of opinion. Raises `ValueError` where no head has rows enough.
+    """
+    fits: dict[str, Fit] = {}
+    changes: list[Change] = []
+    most = 0
+    for head in heads:
+        if head.kind != "single":
+            continue
+        allowed, possible = masks(rows_of(head.scope, rows), head.name, head.labels)
+        exact = allowed.sum(axis=1) == 1
+        most = max(most, int(exact.sum()))
+        gold = allowed[exact].argmax(axis=1)
+        if exact.sum() < LEAST_ROWS or len(np.unique(gold)) < 2:
+            continue
+        scores = scores_of(head, logits[head.name][exact])
+        fits[head.name] = fit(scores, gold, possible[exact])
+        after = cross_fitted(scores, gold, possible[exact])
+        changes.append(
+            Change(
+                head.name,
+                len(gold),
+                _figures(scores, allowed[exact], possible[exact], head.labels),
+                _figures(after, allowed[exact], possible[exact], head.labels),
+            )
+        )
+    if not fits:
+        raise ValueError(f"at least {LEAST_ROWS} rows with different labels are needed, there are {most}")
+    fitted = []
+    for head in heads:
+        found = fits.get(head.name) or fits.get(head.fallback or "")
+        fitted.append(found.applied_to(head) if found else head)
+    return fitted, changes
+
+
+def write_calibrated(bundle: Bundle, heads: list[Head], changes: Sequence[Change], out: Path) -> Bundle:
+    """Write the bundle with these heads to `out`, and what was measured into its card and manifest."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        staging.chmod(0o755)
+        for name in bundle.manifest.files:
+            shutil.copyfile(bundle.folder / name, staging / name)
+        with (staging / CARD).open("a", encoding="utf-8") as card:
+            card.write(_section(bundle, changes))
+        measured = {change.head: {"before": change.before, "after": change.after} for change in changes}
+        metrics = bundle.manifest.metrics | {"calibration": {"from": bundle.hash, "heads": measured}}
+        write_manifest(staging, bundle.manifest.model_copy(update={"heads": heads, "metrics": metrics}))
+        return put_in_place(staging, out)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _figures(scores: Floats, allowed: Bools, possible: Bools, labels: Sequence[str]) -> Figures:
+    found = single_scores(scores, allowed, possible, labels)
+    probabilities: NDArray[np.float64] = softmax(np.where(possible, scores, -np.inf))[allowed]
+    return {
+        "accuracy": found["accuracy"],
+        "macro_f1": found["macro_f1"],
+        "log_loss": float(-np.log(np.maximum(probabilities, 1e-12)).mean()),
+    }
+
+
+def _section(bundle: Bundle, changes: Sequence[Change]) -> str:
+    lines = [
+        "",
+        "## Calibrated",
+        "",
+        f"Temperature and offsets were fitted to labelled rows, from bundle {bundle.hash}. By cross-validation:",
+        "",
+        "| head | rows | accuracy | macro-F1 | log loss |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for change in changes:
+        cells = [
+            f"{change.before[name]:.3f} → {change.after[name]:.3f}"
+            for name in ("accuracy", "macro_f1", "log_loss")
+        ]
+        lines.append(f"| {change.head} | {change.rows} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

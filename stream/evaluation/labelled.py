@@ -1,0 +1,127 @@
+"""Labelled rows from a file: as a user writes them, or as `downtick train` does.
+
+A user's row is a JSON object a line, or a line of CSV:
+
+    text (or title and text)
+    sentiment: negative                 a label of the head of that name; several of a head like `topics`,
+    topics: [earnings, people]          in CSV with | between them
+    negative: false                     for who only knows that much
+    entities: [{name: Acme, sentiment: positive}, {name: Bolt, negative: true}]
+    source: desk                        under which figures are grouped, by default the file's name
+
+Errors:
+    LabelledError   a line cannot be used; the message says which, why, and what there is
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stream.bundle import Head
+from stream.evaluation.rows import Entity, Row, Target, parse_row
+from stream.names import places
+from stream.text import language, normalise
+
+NEGATIVE = "negative"
+SEPARATOR = "|"
+
+
+class LabelledError(Exception):
+    """A file of labelled rows cannot be used."""
+
+
+def read_labelled(file: Path, heads: Sequence[Head]) -> list[Row]:
+    """All rows of a JSONL or CSV file; those without any label are left out."""
+    rows = []
+    try:
+        for number, record in _records(file):
+            try:
+                row = parse_row(record) if "targets" in record else _row(record, heads, file.stem)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise LabelledError(f"{file}, line {number}: not a row: {error!r}") from error
+            except ValueError as error:
+                raise LabelledError(f"{file}, line {number}: {error}") from error
+            if row.targets or row.entities:
+                rows.append(row)
+    except OSError as error:
+        raise LabelledError(f"cannot read {file}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise LabelledError(f"{file} cannot be read: {error}") from error
+    if not rows:
+        raise LabelledError(f"{file} holds no row with a label of {', '.join(head.name for head in heads)}")
+    return rows
+
+
+def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        if file.suffix.lower() == ".csv":
+            reader = csv.DictReader(lines)
+            for record in reader:
+                yield (
+                    reader.line_num,
+                    {key: value for key, value in record.items() if value not in (None, "")},
+                )
+            return
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise LabelledError(f"{file}, line {number}: not JSON: {error}") from error
+            if not isinstance(record, dict):
+                raise LabelledError(f"{file}, line {number}: a JSON object is wanted")
+            yield number, record
+
+
+def _row(record: Mapping[str, Any], heads: Sequence[Head], source: str) -> Row:
+    parts = [record[name] for name in ("title", "text") if record.get(name)]
+    text = normalise("\n".join(parts))
+    if not text:
+        raise ValueError("it has no text")
+    of_texts = [head for head in heads if head.scope == "text"]
+    entities = []
+    for entity in record.get("entities") or ():
+        known = _targets(
+            entity, {head.fallback or head.name: head for head in heads if head.scope == "entity"}
+        )
+        if known:
+            entities.append(Entity(entity["name"], tuple(places(text, [entity["name"]])), known))
+    targets = _targets(record, {head.name: head for head in of_texts})
+    return Row(text, str(record.get("source") or source), language(text), targets, entities=tuple(entities))
+
+
+def _targets(record: Mapping[str, Any], heads: Mapping[str, Head]) -> dict[str, Target]:
+    """What a record says of each head, under the field that the head is mapped from."""
+    targets = {}
+    for field, head in heads.items():
+        possible = frozenset(head.labels)
+        if field in record:
+            labels = frozenset(_labels(record[field], head))
+            if head.kind == "multi" or labels:
+                targets[head.name] = Target(labels, possible)
+        elif head.kind == "single" and NEGATIVE in record and NEGATIVE in head.labels:
+            negative = frozenset({NEGATIVE})
+            targets[head.name] = Target(
+                negative if _is_true(record[NEGATIVE]) else possible - negative, possible
+            )
+    return targets
+
+
+def _labels(value: Any, head: Head) -> Iterable[str]:
+    several = value.split(SEPARATOR) if isinstance(value, str) else value
+    given = [value] if head.kind == "single" else list(several)
+    wrong = [label for label in given if label not in head.labels]
+    if wrong:
+        raise ValueError(f"{head.name} has no label {wrong[0]!r}, only {', '.join(head.labels)}")
+    return given
+
+
+def _is_true(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if str(value).lower() in {"true", "false", "1", "0"}:
+        return str(value).lower() in {"true", "1"}
+    raise ValueError(f"`{NEGATIVE}` must be true or false, not {value!r}")

@@ -1,0 +1,151 @@
+"""`downtick evaluate` and `downtick calibrate`, on a bundle whose answers can be counted by hand."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
+
+from stream.bundle import Bundle, load_bundle
+from stream.cli import main
+from stream.evaluation.labelled import LabelledError, read_labelled
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return make_tiny_bundle(tmp_path_factory.mktemp("evaluation") / "tiny", ENTITY_HEADS)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def write(path: Path, *rows: dict[str, object]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_each_kind_of_label_is_judged_by_its_head(bundle: Bundle, tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "desk.jsonl",
+        {"text": "bad day", "sentiment": "negative"},
+        {"text": "good day", "sentiment": "negative", "source": "forum"},
+        {"title": "坏", "negative": True},
+        {"text": "a day", "negative": False},
+        {"text": "lawsuit", "topics": ["legal-regulation", "people"]},
+        {
+            "text": "bad Acme, good Bolt",
+            "entities": [
+                {"name": "Acme", "sentiment": "negative"},
+                {"name": "Bolt", "sentiment": "positive"},
+            ],
+        },
+    )
+    result = run("evaluate", "--bundle", bundle.folder, "--data", file, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)
+    assert found["bundle"] == bundle.hash
+    sentiment = found["heads"]["sentiment"]
+    assert (sentiment["all"]["rows"], sentiment["all"]["accuracy"]) == (3, pytest.approx(2 / 3))
+    assert set(sentiment["by_set"]) == {"desk", "forum"}
+    topics = found["heads"]["topics"]["all"]["labels"]
+    assert (topics["legal-regulation"]["recall"], topics["people"]["recall"]) == (1.0, 0.0)
+    entities = found["heads"]["entity_sentiment"]
+    assert (entities["all"]["rows"], entities["all"]["accuracy"]) == (2, 1.0)
+    # As a whole the text has one sentiment, which is wrong for one of the two.
+    assert (entities["opposed"]["accuracy"], entities["opposed_as_text"]["accuracy"]) == (1.0, 0.5)
+    table = run("evaluate", "--bundle", bundle.folder, "--data", file)
+    assert "opposed, by text" in table.output
+
+
+def test_csv_is_read_too(bundle: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(
+        "text,sentiment,topics\nbad,negative,\nprofit,,earnings|markets\nnothing,,\n", encoding="utf-8"
+    )
+    rows = read_labelled(file, bundle.manifest.heads)
+    assert [sorted(row.targets) for row in rows] == [["sentiment"], ["topics"]]
+    assert rows[1].targets["topics"].allowed == {"earnings", "markets"}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"text": "x", "sentiment": "sad"}', "line 1: sentiment has no label 'sad', only negative"),
+        ('{"text": "x", "negative": "maybe"}', "line 1: `negative` must be true or false"),
+        ('{"sentiment": "negative"}', "line 1: it has no text"),
+        ('{"text": 5, "sentiment": "negative"}', "line 1: not a row"),
+        ("nonsense", "line 1: not JSON"),
+        ("[1]", "line 1: a JSON object is wanted"),
+        ('{"text": "x"}', "holds no row with a label of sentiment"),
+        ('{"text": "x", "entities": [{"sentiment": "negative"}]}', "line 1: not a row"),
+    ],
+)
+def test_a_line_that_cannot_be_used_is_named(bundle: Bundle, tmp_path: Path, line: str, reason: str) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(line + "\n", encoding="utf-8")
+    with pytest.raises(LabelledError, match=reason):
+        read_labelled(file, bundle.manifest.heads)
+    result = run("evaluate", "--bundle", bundle.folder, "--data", file)
+    assert result.exit_code != 0
+    assert "Traceback" not in result.output
+
+
+def moved(count: int) -> list[dict[str, object]]:
+    """Rows of a desk for whom what the bundle calls neutral is bad news already."""
+    texts = {"a day {}": "negative", "good day {}": "positive", "bad day {}": "negative"}
+    return [
+        {"text": text.format(number), "sentiment": label}
+        for number in range(count)
+        for text, label in texts.items()
+    ]
+
+
+def test_a_bundle_is_fitted_to_a_desks_own_boundary(bundle: Bundle, tmp_path: Path) -> None:
+    file = write(tmp_path / "desk.jsonl", *moved(20))
+    result = run("calibrate", file, "--bundle", bundle.folder, "--out", tmp_path / "fitted")
+    assert result.exit_code == 0, result.output
+    fitted = load_bundle(tmp_path / "fitted")
+    assert fitted.hash != bundle.hash
+    assert fitted.hash in result.output
+    measured = fitted.manifest.metrics["calibration"]["heads"]["sentiment"]
+    assert measured["before"]["accuracy"] == pytest.approx(2 / 3)
+    assert measured["after"]["accuracy"] == 1.0
+    assert fitted.manifest.head("sentiment").offsets[0] > fitted.manifest.head("sentiment").offsets[1]
+    # No entity is labelled: the head over them moves with the texts'.
+    assert fitted.manifest.head("entity_sentiment").offsets == fitted.manifest.head("sentiment").offsets
+    assert "## Calibrated" in (fitted.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    again = run("evaluate", "--bundle", fitted.folder, "--data", file, "--json")
+    assert json.loads(again.output)["heads"]["sentiment"]["all"]["accuracy"] == 1.0
+
+
+def test_too_few_rows_fit_nothing(bundle: Bundle, tmp_path: Path) -> None:
+    file = write(tmp_path / "desk.jsonl", *moved(3))
+    result = run("calibrate", file, "--bundle", bundle.folder, "--out", tmp_path / "fitted")
+    assert result.exit_code != 0
+    assert "at least 20 rows with different labels are needed, there are 9" in result.output
+    assert not (tmp_path / "fitted").exists()
+
+
+def test_a_fit_that_does_not_help_is_not_written_unless_asked_for(bundle: Bundle, tmp_path: Path) -> None:
+    # Labels as often as the bundle says that they are: 79 % neutral, or 87 % and 12 %.
+    shares = {
+        "a day": {"negative": 4, "neutral": 30, "positive": 4},
+        "bad": {"negative": 52, "neutral": 7, "positive": 1},
+        "good": {"negative": 1, "neutral": 7, "positive": 52},
+    }
+    rows = [
+        {"text": f"{text} {label} {number}", "sentiment": label}
+        for text, counts in shares.items()
+        for label, count in counts.items()
+        for number in range(count)
+    ]
+    file = write(tmp_path / "desk.jsonl", *rows)
+    arguments = ("calibrate", file, "--bundle", bundle.folder, "--out", tmp_path / "fitted")
+    result = run(*arguments)
+    assert result.exit_code != 0
+    assert "no bundle written: sentiment would be no better on rows that were not fitted to" in result.output
+    assert not (tmp_path / "fitted").exists()
+    assert run(*arguments, "--anyway").exit_code == 0
+    assert (tmp_path / "fitted").exists()
