@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "score",
         "Score JSON lines from standard input, without a broker.",
     ),
+    "backtest": ("stream.backtest.cli", "backtest", "Say what would have alerted in history."),
     "evaluate": ("stream.evaluation.cli", "evaluate", "Say how good a bundle is on labelled rows."),
     "calibrate": ("stream.evaluation.cli", "calibrate", "Fit a bundle to labelled rows of your own."),
     "worker": ("stream.worker", "worker", "Run the score and watch stages."),

@@ -21,10 +21,10 @@ from stream.settings import EngineSettings
 
 COLUMNS = {
     "rows": "rows",
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "micro_f1": "micro-F1",
-    "polarity_accuracy": "polarity",
+    "accuracy": "acc.",
+    "macro_f1": "F1",
+    "micro_f1": "micro F1",
+    "polarity_accuracy": "polar",
     "auc": "AUC",
     "recall_at_precision": "R@P.8",
 }
@@ -55,7 +55,8 @@ def evaluate(folder: Path, file: Path, *, as_json: bool) -> None:
     A row has `text` and a label under the name of each head that it knows (`sentiment`, `topics`), or
     `negative: true` or `false`; `entities` with `name` and `sentiment` judge the head over entities. `opposed`
     are texts that are for one entity and against another, `by text` what a label of the text would say of them.
-    AUC is of the probability of negative, R@P.8 the recall of negatives at a precision of 0.8.
+    F1 is the macro mean, polar the accuracy between good and bad alone, AUC that of the probability of
+    negative, R@P.8 the recall of negatives at a precision of 0.8.
     """
     bundle, rows, logits = _predicted(folder, file)
     summary = summarise(bundle.manifest.heads, logits, rows)

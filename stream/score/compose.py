@@ -53,33 +53,18 @@ def topic_subject(topic: str) -> str:
 def compose(
     accepted: Accepted, judgement: Judgement, *, bundle: str, scored_at: datetime
 ) -> tuple[ScoredEvent, list[tuple[str, Observation]]]:
-    """Return the scored event, and an observation for each subject that it is counted under.
-
-    A company is observed with the sentiment towards it; `all` and the topics with that of the text.
-    """
+    """Return the scored event, and an observation for each subject that it is counted under."""
     event = accepted.event
     of_text = judgement[SENTIMENT_HEAD]
     topics = judgement[TOPIC_HEAD] if TOPIC_HEAD in judgement else None
     topic_labels = list(topics.labels) if topics else []
-    towards = {
-        subject: judgement.towards(index, ENTITY_HEAD, SENTIMENT_HEAD)
-        for index, subject in enumerate(accepted.mentions)
-    }
     entities = [
-        ScoredMention(
-            name=mention.name,
-            ticker=mention.ticker,
-            subject=subject,
-            sentiment=_sentiment(towards[subject]),
-            sentiment_probabilities=_rounded(towards[subject].probabilities),
-        )
-        for subject, mention in accepted.mentions.items()
+        _scored(mention, subject, judgement.towards(index, ENTITY_HEAD, SENTIMENT_HEAD))
+        for index, (subject, mention) in enumerate(accepted.mentions.items())
     ]
-    verdicts = {ALL: of_text, **dict.fromkeys(map(topic_subject, topic_labels), of_text), **towards}
-    identity = event.id or str(accepted.position)
     probabilities = _rounded(of_text.probabilities)
     scored = ScoredEvent(
-        id=identity,
+        id=event.id or str(accepted.position),
         position=accepted.position,
         time=event.time or accepted.time,
         scored_at=scored_at,
@@ -94,15 +79,40 @@ def compose(
         topics=topic_labels,
         topic_probabilities=_rounded(topics.probabilities) if topics else {},
         entities=entities,
-        subjects=list(verdicts),
+        subjects=[ALL, *map(topic_subject, topic_labels), *accepted.mentions],
         bundle=bundle,
     )
-    signature = minhash(accepted.text)
-    observations = [
-        (subject, _observation(accepted, identity, verdict, topic_labels, signature))
-        for subject, verdict in verdicts.items()
-    ]
-    return scored, observations
+    return scored, observe(scored, accepted.time)
+
+
+def observe(scored: ScoredEvent, time: datetime) -> list[tuple[str, Observation]]:
+    """An observation of a scored event for each of its subjects, counted at `time`.
+
+    A company is observed with the sentiment towards it; `all` and the topics with that of the text.
+    """
+    towards = {
+        entity.subject: (entity.sentiment, entity.sentiment_probabilities) for entity in scored.entities
+    }
+    of_text = (scored.sentiment, scored.sentiment_probabilities)
+    signature = minhash(scored.text)
+    short_url = scored.url if scored.url and len(scored.url) <= MAXIMUM_URL_CHARACTERS else None
+    observations = []
+    for subject in scored.subjects:
+        sentiment, probabilities = towards.get(subject, of_text)
+        negative = sentiment == "negative"
+        observation = Observation(
+            position=scored.position,
+            id=scored.id,
+            time=time,
+            sentiment=sentiment,
+            negative=probabilities["negative"],
+            topics=scored.topics,
+            signature=signature,
+            excerpt=scored.text[:EXCERPT_CHARACTERS] if negative else None,
+            url=short_url if negative else None,
+        )
+        observations.append((subject, observation))
+    return observations
 
 
 def find_mentions(event: NewsEvent, text: str, watchlist: Watchlist) -> dict[str, Mention]:
@@ -113,21 +123,13 @@ def find_mentions(event: NewsEvent, text: str, watchlist: Watchlist) -> dict[str
     return mentions
 
 
-def _observation(
-    accepted: Accepted, identity: str, verdict: Verdict, topics: list[str], signature: str
-) -> Observation:
-    negative = verdict.label == "negative"
-    url = accepted.event.url
-    return Observation(
-        position=accepted.position,
-        id=identity,
-        time=accepted.time,
+def _scored(mention: Mention, subject: str, verdict: Verdict) -> ScoredMention:
+    return ScoredMention(
+        name=mention.name,
+        ticker=mention.ticker,
+        subject=subject,
         sentiment=_sentiment(verdict),
-        negative=_rounded(verdict.probabilities)["negative"],
-        topics=topics,
-        signature=signature,
-        excerpt=accepted.text[:EXCERPT_CHARACTERS] if negative else None,
-        url=url if negative and url and len(url) <= MAXIMUM_URL_CHARACTERS else None,
+        sentiment_probabilities=_rounded(verdict.probabilities),
     )
 
 

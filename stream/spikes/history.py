@@ -101,22 +101,26 @@ class History:
         seconds = self.trend.ring.seconds
         return (max(time, self.now) // seconds - BUCKETS + 1) * seconds
 
-    def count(self, time: int, sentiment: Sentiment, weight: int = UNIT) -> None:
-        """Count an event that is not older than `oldest`; a negative weighs as many units in the tests."""
+    def count(self, time: int, sentiment: Sentiment, weight: int = UNIT, number: int = 1) -> None:
+        """Count `number` events that are not older than `oldest`.
+
+        A negative weighs `weight` units in the tests.
+        """
         negative = sentiment == "negative"
         seconds = self.trend.ring.seconds
         self._newest = max(self._newest, time)
-        self.trend.count(time, sentiment, UNIT - weight)
+        self.trend.count(time, sentiment, number * (UNIT - weight), number)
         if time // seconds < self._learned:
-            self._baseline.learn_late(
-                time, self._learned * seconds, weight=negative * weight / UNIT, negative=negative
-            )
+            for _ in range(number):
+                self._baseline.learn_late(
+                    time, self._learned * seconds, weight=negative * weight / UNIT, negative=negative
+                )
         minute = time // _MINUTE
         if minute >= self._minutes.first:
-            self._minutes.add(minute, _OF_MINUTES.total[0], 1)
+            self._minutes.add(minute, _OF_MINUTES.total[0], number)
             if negative:
-                self._minutes.add(minute, _OF_MINUTES.negative, 1)
-                self._minutes.add(minute, _OF_MINUTES.repeated, UNIT - weight)
+                self._minutes.add(minute, _OF_MINUTES.negative, number)
+                self._minutes.add(minute, _OF_MINUTES.repeated, number * (UNIT - weight))
 
     def window(self, seconds: int, end: int) -> Counts | None:
         """Counts of the window of that length that ends with the second `end`; None where not all is kept."""

@@ -82,6 +82,21 @@ class Subject:
             self._history.count(time, observation.sentiment)
         return Outcome.COUNTED
 
+    def count(self, time: datetime, negatives: int) -> None:
+        """Count negatives of which nothing but their number is known, in the order of their times.
+
+        Raises `ValueError` where `time` lies before the clock: without positions a repeat cannot be told.
+        """
+        moment = int(time.timestamp())
+        if self._history.clock is None:
+            self._history.begin(moment)
+        elif moment < self._history.clock:
+            raise ValueError(f"{time.isoformat()} comes after a later time")
+        self._move(moment)
+        if negatives:
+            self._history.count(moment, "negative", number=negatives)
+            self._test({moment})
+
     def advance(self, time: datetime) -> None:
         """Let event time reach `time` though no event came."""
         if self._history.clock is not None:
@@ -97,6 +112,11 @@ class Subject:
     def active(self) -> bool:
         """Whether something would happen if time passed: an alert is not over, or a row not told for good."""
         return self._cycle.active or self._history.trend.waiting
+
+    @property
+    def alerted(self) -> bool:
+        """Whether there is an alert that is not over."""
+        return self._cycle.active
 
     @property
     def alert(self) -> Life | None:

@@ -29,10 +29,10 @@ class Trend:
         self.waiting = False
         """Whether a row has not been told for good."""
 
-    def count(self, time: int, sentiment: Sentiment, repeated: int) -> None:
-        """Count an event into its row, which must be kept."""
+    def count(self, time: int, sentiment: Sentiment, repeated: int, number: int = 1) -> None:
+        """Count so many events into their row, which must be kept."""
         bucket = time // self._seconds
-        self.ring.add(bucket, SENTIMENTS.index(sentiment), 1)
+        self.ring.add(bucket, SENTIMENTS.index(sentiment), number)
         self.ring.add(bucket, REPEATED, repeated)
         self.ring.columns[_STATUS][bucket - self.ring.first] = _CHANGED
         self.waiting = True

@@ -49,6 +49,18 @@ class Partition:
         self._moved_to(subject.clock)
         return self._change(record.subject, closed_only=True, outcomes=outcomes)
 
+    def count(self, name: str, time: datetime, negatives: int) -> Change:
+        """Count negatives of which nothing but their number is known."""
+        subject = self._subject(name)
+        subject.count(time, negatives)
+        self._moved_to(subject.clock)
+        return self._change(name, closed_only=True)
+
+    @property
+    def alerted(self) -> bool:
+        """Whether an alert is not over yet."""
+        return any(self._subjects[name].alerted for name in self._active)
+
     def pass_time(self, time: datetime) -> Iterable[Change]:
         """Let event time reach `time`; give back the subjects where that leaves something to tell.
 

@@ -1,0 +1,172 @@
+"""What a backtest reads: raw events, which it scores on the way, scored events, or plain counts.
+
+Errors:
+    UsageError  a file cannot be read, or a line of counts is wrong; the message says which and why
+"""
+
+import csv
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from stream.command import UsageError
+from stream.engine.engine import Engine, Result
+from stream.engine.judgement import JudgementError
+from stream.records import Moment, Observation, Position, ScoredEvent
+from stream.replay import Item, read_items
+from stream.score.clock import PartitionClock
+from stream.score.compose import Accepted, compose, find_mentions, observe
+from stream.score.decode import Decoded, decode
+from stream.settings import Settings
+from stream.watchlist import Watchlist
+
+CHUNK = 512
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One event as the detector takes it."""
+
+    time: datetime
+    """Where the stream has got to with it."""
+    pairs: Sequence[tuple[str, Observation]]
+    bundle: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the events read."""
+
+    events: int = 0
+    refused: int = 0
+    """Not readable, or not judged."""
+
+
+class Feed:
+    """Events of several files, oldest first, as observations."""
+
+    def __init__(
+        self, files: Sequence[Path], settings: Settings, engine: Callable[[], Engine], watchlist: Watchlist
+    ) -> None:
+        """`engine` is called, and must give a loaded one, only where there are raw events."""
+        self._settings = settings
+        self._engine = engine
+        self._loaded: Engine | None = None
+        self._watchlist = watchlist
+        self._clock = PartitionClock(timedelta(seconds=settings.score.future_seconds))
+        self.tally = Tally()
+        items = [(file, item) for file in files for item in read_items(file)]
+        first = min((item.time for _, item in items if item.time), default=None)
+        # One file is in order already; several are laid together by time.
+        self._items = sorted(
+            items, key=lambda pair: pair[1].time or first or datetime.min.replace(tzinfo=UTC)
+        )
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Observed]:
+        numbered = enumerate(self._items)
+        while chunk := list(itertools.islice(numbered, CHUNK)):
+            yield from self._chunk(chunk)
+
+    def _chunk(self, chunk: list[tuple[int, tuple[Path, Item]]]) -> Iterator[Observed]:
+        entries = [self._read(number, file, item) for number, (file, item) in chunk]
+        raw = [entry for entry in entries if isinstance(entry, Accepted)]
+        judgements = iter(self._judge(raw))
+        for entry in entries:
+            self.tally.events += 1
+            if entry is None:
+                self.tally.refused += 1
+            elif isinstance(entry, Observed):
+                yield entry
+            else:
+                judgement = next(judgements)
+                if isinstance(judgement, JudgementError):
+                    self.tally.refused += 1
+                    continue
+                bundle = self._running().bundle.hash
+                scored, pairs = compose(entry, judgement, bundle=bundle, scored_at=datetime.now(UTC))
+                yield Observed(entry.time, pairs, scored.bundle)
+
+    def _read(self, number: int, file: Path, item: Item) -> Accepted | Observed | None:
+        scored = _scored(item.value)
+        if scored is not None:
+            time = self._place(scored.time, item)
+            return Observed(time, observe(scored, time), scored.bundle)
+        decoded = decode(item.value, maximum_bytes=self._settings.score.maximum_event_bytes)
+        if not isinstance(decoded, Decoded):
+            return None
+        time = self._place(decoded.event.time, item)
+        mentions = find_mentions(decoded.event, decoded.text, self._watchlist)
+        # Each event has a place of its own, so that none is taken for a repeat.
+        position = Position(topic=file.name, partition=0, offset=number)
+        return Accepted(decoded.event, decoded.text, position, time, mentions)
+
+    def _place(self, told: datetime | None, item: Item) -> datetime:
+        wall = datetime.now(UTC)
+        return self._clock.place(told, item.time or wall, wall)[0]
+
+    def _judge(self, entries: Sequence[Accepted]) -> Sequence[Result]:
+        return self._running().judge([entry.question for entry in entries]) if entries else []
+
+    def _running(self) -> Engine:
+        if self._loaded is None:
+            self._loaded = self._engine()
+        return self._loaded
+
+
+def read_counts(file: Path) -> list[tuple[datetime, int]]:
+    """Rows of a CSV file with the columns `timestamp` and `value`: when, and how many negatives until then."""
+    rows: list[tuple[datetime, int]] = []
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines)
+            if not {"timestamp", "value"} <= set(reader.fieldnames or ()):
+                raise UsageError(f"{file} must have the columns timestamp and value")
+            for row in reader:
+                rows.append(_count(row, file, reader.line_num))
+                if len(rows) > 1 and rows[-1][0] < rows[-2][0]:
+                    raise UsageError(
+                        f"{file}, line {reader.line_num}: its time lies before that of the row above"
+                    )
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{file} cannot be read: {error}") from error
+    if not rows:
+        raise UsageError(f"{file} holds no row")
+    return rows
+
+
+def _count(row: dict[str, str], file: Path, line: int) -> tuple[datetime, int]:
+    try:
+        moment = _MOMENT.validate_python(row["timestamp"])
+        number = float(row["value"])
+    except (ValidationError, ValueError, TypeError) as error:
+        raise UsageError(f"{file}, line {line}: not a time and a number: {row}") from error
+    if number < 0 or not number.is_integer():
+        raise UsageError(f"{file}, line {line}: {row['value']} is no count")
+    return moment, int(number)
+
+
+def _scored(value: bytes) -> ScoredEvent | None:
+    """The scored event that a record of `news.scored` is; None for any other."""
+    if b'"sentiment_probabilities"' not in value:
+        return None
+    try:
+        return ScoredEvent.model_validate(json.loads(value))
+    except ValueError:
+        return None
+
+
+def merged_counts(files: Iterable[Path]) -> list[tuple[datetime, str, int]]:
+    """The rows of several files of counts, oldest first, each under its file's name."""
+    rows = [(time, file.stem, number) for file in files for time, number in read_counts(file)]
+    return sorted(rows, key=lambda row: row[0])

@@ -1,0 +1,155 @@
+"""History through the stream's own code: the same alerts as live, and nothing of the future in them."""
+
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stream.bundle import Bundle
+from stream.cli import main
+from stream.engine.engine import Engine
+from stream.records import NewsEvent, Position
+from stream.score.compose import Accepted, compose
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def run(*arguments: object, **environment: str) -> Result:
+    return CliRunner().invoke(main, ["backtest", *map(str, arguments)], env=environment)
+
+
+def write_counts(path: Path, days: float, surge: float | None = None, stop: float | None = None) -> Path:
+    """A row every five minutes, about three negatives each; 60 in each for half an hour from day `surge` on."""
+    generator = random.Random(7)
+    rows = ["timestamp,value"]
+    for number in range(int(days * 288)):
+        day = number / 288
+        value = sum(generator.random() < 0.3 for _ in range(10))
+        if surge is not None and surge <= day < surge + 1 / 48:
+            value = 60
+        if stop is None or day < stop:
+            rows.append(f"{START + timedelta(minutes=5 * number):%Y-%m-%d %H:%M:%S},{value}")
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_surge_in_counts_is_found_when_its_rows_show_it(tmp_path: Path) -> None:
+    result = run("--counts", "--json", write_counts(tmp_path / "acme.csv", days=5, surge=4))
+    assert result.exit_code == 0, result.output
+    (alert,) = [json.loads(line) for line in result.output.splitlines()]
+    fired = datetime.fromisoformat(alert["fired_at"])
+    assert START + timedelta(days=4) <= fired <= START + timedelta(days=4, minutes=10)
+    assert (fired - START) % timedelta(minutes=5) == timedelta(), "the time of a row"
+    assert datetime.fromisoformat(alert["start"]) <= fired < datetime.fromisoformat(alert["end"])
+    assert (alert["subject"], alert["severity"]) == ("acme", "red")
+    assert alert["peak"] >= 300
+
+
+def test_no_alert_knows_what_came_after_it(tmp_path: Path) -> None:
+    whole = run("--counts", "--json", write_counts(tmp_path / "acme.csv", days=5, surge=4))
+    fired = json.loads(whole.output)["fired_at"]
+    (tmp_path / "cut").mkdir()
+    # Two rows into the surge, and no further.
+    cut = write_counts(tmp_path / "cut" / "acme.csv", days=5, surge=4, stop=4 + 3 / 288)
+    assert json.loads(run("--counts", "--json", cut).output)["fired_at"] == fired
+
+
+def test_quiet_counts_alert_nothing(tmp_path: Path) -> None:
+    result = run("--counts", "--json", write_counts(tmp_path / "acme.csv", days=5))
+    assert (result.exit_code, result.output) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("time,value\n2026-03-02,1\n", "must have the columns timestamp and value"),
+        ("timestamp,value\n", "holds no row"),
+        ("timestamp,value\nyesterday,1\n", "line 2: not a time and a number"),
+        ("timestamp,value\n2026-03-02,-1\n", "line 2: -1 is no count"),
+        ("timestamp,value\n2026-03-02,1.5\n", "line 2: 1.5 is no count"),
+        ("timestamp,value\n2026-03-02,1\n2026-03-01,1\n", "line 3: its time lies before"),
+    ],
+)
+def test_counts_that_cannot_be_read_are_named(tmp_path: Path, content: str, reason: str) -> None:
+    file = tmp_path / "acme.csv"
+    file.write_text(content, encoding="utf-8")
+    result = run("--counts", file)
+    assert result.exit_code != 0
+    assert reason in result.output
+    assert "Traceback" not in result.output
+
+
+def events() -> list[dict[str, object]]:
+    """Four ordinary days of a company, and two hours of a scandal."""
+    generator = random.Random(3)
+    rows = []
+    for number in range(4 * 24 * 6):
+        text = generator.choice(
+            ["a meeting", "good day", "chairman speaks", "bad day", "a report", "nothing new"]
+        )
+        rows.append((START + timedelta(minutes=10 * number), f"{text} {number}"))
+    for number in range(40):
+        rows.append(
+            (START + timedelta(days=3, minutes=3 * number), f"fraud and lawsuit number {number * 7919}")
+        )
+    return [
+        {"time": time.isoformat(), "text": text, "entities": [{"name": "Acme", "ticker": "ACME"}]}
+        for time, text in sorted(rows)
+    ]
+
+
+def write_events(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def test_raw_news_is_scored_on_the_way_and_written_as_alerts_and_a_page(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    file = write_events(tmp_path / "news.jsonl", [*events(), {"text": ""}])
+    result = run(file, "--out", tmp_path / "out", DOWNTICK_BUNDLE=str(tiny_bundle.folder))
+    assert result.exit_code == 0, result.output
+    assert "617 events, 1 of them refused" in result.output
+    alerts = json.loads((tmp_path / "out" / "alerts.json").read_text(encoding="utf-8"))
+    assert "entity:ACME" in {alert["subject"] for alert in alerts}
+    assert all(alert["fired_at"] >= "2026-03-05T00" for alert in alerts)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in page
+    assert "fraud and lawsuit" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_scored_events_alert_as_the_raw_ones_do(
+    tiny_bundle: Bundle, tiny_engine: Engine, tmp_path: Path
+) -> None:
+    rows = events()
+    raw = run(write_events(tmp_path / "raw.jsonl", rows), "--json", DOWNTICK_BUNDLE=str(tiny_bundle.folder))
+    scored = []
+    for number, row in enumerate(rows):
+        event = NewsEvent.model_validate(row)
+        assert event.time is not None
+        mentions = {"entity:ACME": event.entities[0]}
+        position = Position(topic="news.raw", partition=0, offset=number)
+        accepted = Accepted(event, event.text, position, event.time, mentions)
+        (judgement,) = tiny_engine.judge([accepted.question])
+        one, _ = compose(accepted, judgement, bundle="b" * 16, scored_at=START)
+        scored.append(json.loads(one.to_bytes()))
+    again = run(write_events(tmp_path / "scored.jsonl", scored), "--json", DOWNTICK_BUNDLE="/nowhere")
+    assert again.exit_code == 0, again.output
+    assert [json.loads(line) for line in again.output.splitlines()] == [
+        json.loads(line) for line in raw.output.splitlines()
+    ]
+    assert raw.output
+
+
+def test_two_settings_stand_side_by_side(tmp_path: Path) -> None:
+    other = tmp_path / "deaf.yaml"
+    other.write_text("spikes: {minimum_negatives: 100000}\n", encoding="utf-8")
+    file = write_counts(tmp_path / "acme.csv", days=5, surge=4)
+    result = run("--counts", file, "--compare", other, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "settings: 1 alerts fired" in result.output
+    assert f"{other}: 0 alerts fired" in result.output
