@@ -3,6 +3,7 @@
 Errors:
     BrokerError     the broker cannot be reached, refuses the credentials, or lacks a topic
     StallError      records wait, and none is handled
+    FencedError     others may have taken over from this process
 """
 
 import asyncio
@@ -22,11 +23,16 @@ MAXIMUM_REQUEST_BYTES = 8 * 1024 * 1024
 """Above the broker's own limit on a record by far; it only keeps batches from growing without bound."""
 
 SEND_TIMEOUT_MILLISECONDS = 120_000
-"""A broker that is restarted is away for less; giving up earlier would end workers for nothing."""
+"""How long one request may take. An idempotent producer, the default, sends again for ever; whoever waits for it
+ends by limits of their own."""
 
 
 class BrokerError(Exception):
     """The broker is not as needed; the message says what is wrong and what to do."""
+
+
+class FencedError(Exception):
+    """Others may own what this process still holds: it ends at once, and flushes nothing."""
 
 
 class StallError(Exception):

@@ -13,6 +13,7 @@ from stream.settings import Settings, load_settings
 
 _COMPACTED = {"cleanup.policy": "compact"}
 _HOUR = 3_600_000
+_MEGABYTE = 1024 * 1024
 
 
 def topic_configurations(settings: Settings) -> dict[str, dict[str, str]]:
@@ -25,7 +26,9 @@ def topic_configurations(settings: Settings) -> dict[str, dict[str, str]]:
         # Read once, soon after: it exists only to bring each subject to its owner.
         topics.observed: {"retention.ms": str(48 * _HOUR)},
         # What the watch stage remembers of each subject, and how far it is.
-        topics.states: _COMPACTED,
+        # Whoever takes a partition over reads all of it, so it is compacted soon.
+        topics.states: _COMPACTED
+        | {"segment.bytes": str(64 * _MEGABYTE), "max.compaction.lag.ms": str(6 * _HOUR)},
         # The newest row of each interval stays, and rows are dropped after a year.
         topics.windows: {"cleanup.policy": "compact,delete", "retention.ms": str(365 * 24 * _HOUR)},
         topics.alerts: _COMPACTED,

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from stream.bundle import Bundle, BundleError, load_bundle
 from stream.command import EXPECTED, config_option, reports_errors
 from stream.engine.engine import Engine
-from stream.kafka import BrokerError, require_topics
+from stream.kafka import BrokerError, FencedError, require_topics
 from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, SENTIMENTS, TOPIC_HEAD
 from stream.logs import configure_logging
 from stream.metrics import EngineMetrics, ScoreMetrics, WatchMetrics
@@ -29,6 +31,9 @@ from stream.web import Check, WebServer
 
 STAGES = ("score", "watch")
 STOP_SECONDS = 60.0
+EXIT_SECONDS = 150.0
+"""After the stages have begun to stop, the process is gone in this time, whatever hangs in it."""
+EXIT_FAILED = 1
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +61,13 @@ class Worker:
             logger.info("worker started: %s", ", ".join(self._stages))
             await self._wait(stop, services)
         finally:
+            _exit_in(EXIT_SECONDS)
             for service in reversed(services):
-                await asyncio.wait_for(service.stop(), STOP_SECONDS)
+                try:
+                    await asyncio.wait_for(service.stop(), STOP_SECONDS)
+                except Exception:
+                    # The others are to be stopped all the same; what was not committed is repeated.
+                    logger.exception("%s did not stop as it should", type(service).__name__)
 
     async def _services(self) -> list[Service]:
         settings = self._settings
@@ -118,8 +128,22 @@ class Worker:
                 raise service.crash_reason
 
     def _fail(self, error: Exception) -> None:
+        if isinstance(error, FencedError):
+            logger.critical("the worker ends at once: %s", error)
+            logging.shutdown()
+            os._exit(EXIT_FAILED)
         if self._failure is not None and not self._failure.done():
             self._failure.set_exception(error)
+
+
+def _exit_in(seconds: float) -> None:
+    """Let a thread that hangs (a model that never answers, a client that flushes for ever) not keep the process.
+
+    It would keep its partitions too.
+    """
+    timer = threading.Timer(seconds, os._exit, (EXIT_FAILED,))
+    timer.daemon = True
+    timer.start()
 
 
 def watched_subjects(bundle: Bundle, watchlist: Watchlist) -> list[str]:
@@ -167,4 +191,4 @@ def worker(config: Path | None, stages: str) -> None:
         raise
     except Exception:
         logger.exception("the worker ends: an error that it cannot handle")
-        sys.exit(1)
+        sys.exit(EXIT_FAILED)

@@ -37,7 +37,8 @@ class Publisher:
 
         Called with one window after the other, never at the same time: the observations of an
         earlier source offset are confirmed before those of a later one are sent. Raises `KafkaError`
-        where the broker does not confirm; then nothing may be committed.
+        where the broker refuses a record; then nothing may be committed. An idempotent producer waits for
+        a broker that is away.
         """
         topics = self._topics
         confirmations = [

@@ -1,5 +1,6 @@
 """The raw topic as the score stage reads it: its partitions in the order of event time, and where they stand."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetad
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
+    KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
 )
@@ -25,6 +27,8 @@ from stream.settings import Settings
 logger = get_logger(__name__)
 
 POLL_MILLISECONDS = 200
+BEGIN_SECONDS = 60.0
+"""How long a worker tries to learn where its partitions begin."""
 ALIGN_SECONDS = 10.0
 """How long the other partitions wait for one that has more to read and cannot be read."""
 
@@ -61,9 +65,13 @@ class Source:
         self._merge = Merge[Taken]()
         self._read_to: dict[int, int] = {}
         self._committed: dict[int, int] = {}
-        self._moves = 0
+        self._moving = True
+        self._silent: set[int] = set()
+        """Partitions that had more to read, and for which the others waited in vain."""
         self._taken_at = time.monotonic()
         self.clocks: dict[int, PartitionClock] = {}
+        self.failure: Exception | None = None
+        """What kept this worker from taking its partitions over; the client only logs it."""
 
     @property
     def _group(self) -> str:
@@ -88,7 +96,7 @@ class Source:
             max_partition_fetch_bytes=4 * 1024 * 1024,
         )
         await self._consumer.start()
-        self._consumer.subscribe([self._topic], listener=_Rebalance(self._before_move, self._begin))
+        self._consumer.subscribe([self._topic], listener=_Rebalance(self._leave, self._begin))
 
     async def stop(self) -> None:
         """Leave the group, so that others take over at once."""
@@ -97,15 +105,14 @@ class Source:
     async def take(self) -> list[Taken]:
         """The next window of records, oldest event first; empty where nothing has come."""
         most = self._settings.score.window_events
-        behind = [number for number, lag in self._unread().items() if lag != 0]
-        if time.monotonic() - self._taken_at > ALIGN_SECONDS:
-            behind = []
-        taken = self._merge.take(most, behind)
+        taken = self._merge.take(most, self._behind())
         if not taken:
             await self._read(most)
-            taken = self._merge.take(most, behind)
+            taken = self._merge.take(most, self._behind())
         if taken or not self._merge:
             self._taken_at = time.monotonic()
+        elif time.monotonic() - self._taken_at > ALIGN_SECONDS:
+            self._silent.update(number for number in self._behind() if not self._merge.waiting(number))
         return taken
 
     async def commit(self, reached: Mapping[int, tuple[int, str]]) -> None:
@@ -132,31 +139,33 @@ class Source:
             clock = self.clocks[partition] = PartitionClock(self._tolerance)
         return clock
 
-    def lags(self) -> dict[int, int]:
-        """Events that wait behind the last commit, as far as the fetches have told."""
-        return {
-            number: max(end - self._committed[number], 0)
-            if end is not None and number in self._committed
-            else 0
-            for number, end in self._ends().items()
-        }
+    async def lags(self, *, in_flight: bool) -> dict[int, int]:
+        """Records that wait per partition: behind the last commit, or behind the place read to where nothing
+        is queued or in flight. What lies between may be no record, but a transaction's marker."""
+        places = sorted(self._consumer.assignment())
+        ends = await self._consumer.end_offsets(places) if places else {}
+        lags = {}
+        for place, end in ends.items():
+            number = place.partition
+            idle = not in_flight and not self._merge.waiting(number)
+            done = self._read_to.get(number, 0) if idle else self._committed.get(number, 0)
+            lags[number] = max(end - done, 0)
+        return lags
 
-    def _ends(self) -> dict[int, int | None]:
-        return {place.partition: self._consumer.highwater(place) for place in self._consumer.assignment()}
-
-    def _unread(self) -> dict[int, int | None]:
-        """Events not yet read per partition; None where that is not known."""
-        return {
-            number: None if end is None else max(end - self._read_to.get(number, 0), 0)
-            for number, end in self._ends().items()
-        }
+    def _behind(self) -> list[int]:
+        """Partitions that have more to read, or of which that is not known yet."""
+        ends = {place.partition: self._consumer.highwater(place) for place in self._consumer.assignment()}
+        return [
+            number
+            for number, end in ends.items()
+            if number not in self._silent and (end is None or end > self._read_to.get(number, 0))
+        ]
 
     async def _read(self, most: int) -> None:
         """Fill the queues of the partitions of which little waits."""
         hungry = [
             place for place in self._consumer.assignment() if self._merge.waiting(place.partition) < most
         ]
-        moves = self._moves
         try:
             fetched = await self._consumer.getmany(
                 *hungry, timeout_ms=POLL_MILLISECONDS, max_records=most * max(len(hungry), 1)
@@ -167,16 +176,30 @@ class Source:
         except NoOffsetForPartitionError:
             # The fetcher came to a new partition before `_begin` did, which sets where it starts.
             return
-        if moves != self._moves:
-            # They were on their way when partitions moved: what comes next is read from the committed offsets.
+        if self._moving:
+            # `_begin` has not set where to read from: it will, and these come again.
             return
-        for place, records in fetched.items():
+        for records in fetched.values():
             for record in records:
                 self._queue(record)
-            if records:
-                self._read_to[place.partition] = records[-1].offset + 1
+        for place in hungry:
+            await self._reach(place)
+
+    async def _reach(self, place: TopicPartition) -> None:
+        """Note how far a partition is read, markers of transactions included, which are no records."""
+        try:
+            position = await asyncio.wait_for(self._consumer.position(place), POLL_MILLISECONDS / 1000)
+        except (TimeoutError, IllegalStateError):
+            return
+        if not self._moving:
+            self._read_to[place.partition] = max(self._read_to.get(place.partition, 0), position)
 
     def _queue(self, record: ConsumerRecord) -> None:
+        if record.offset < self._read_to.get(record.partition, 0):
+            # On its way already when `_begin` sent the reader to where it is.
+            return
+        self._read_to[record.partition] = record.offset + 1
+        self._silent.discard(record.partition)
         content = decode(record.value, maximum_bytes=self._settings.score.maximum_event_bytes)
         told = content.event.time if isinstance(content, Decoded) else None
         if told is not None and told > datetime.now(UTC) + self._tolerance:
@@ -184,26 +207,60 @@ class Source:
             told = None
         self._merge.add(record.partition, told, Taken(record, content))
 
+    async def _leave(self) -> None:
+        self._moving = True
+        await self._before_move()
+
     async def _begin(self, assigned: Sequence[TopicPartition]) -> None:
-        """Set where each partition begins: where the group was, else as the settings say."""
-        committed = await self._group_offsets(assigned)
-        # What waited is read again, and another worker may have gone on with a partition that was here before.
-        self._moves += 1
+        """Set where each partition begins. The client swallows what is raised here, so it is kept."""
+        deadline = time.monotonic() + BEGIN_SECONDS
+        while True:
+            try:
+                committed = await self._group_offsets(assigned)
+                starts = await self._starts(assigned, committed)
+                break
+            except (KafkaError, BrokerError, OSError, TimeoutError) as error:
+                # A broker that is starting, or a coordinator that is moving, answers soon.
+                if time.monotonic() > deadline:
+                    self.failure = BrokerError(f"cannot learn where to read {self._topic} from: {error!r}")
+                    return
+                await asyncio.sleep(0.5)
+        # From here to the end nothing else runs. What was read so far is dropped, and read again from here on.
+        for place, offset in starts.items():
+            self._consumer.seek(place, offset)
+        self._read_to = {place.partition: offset for place, offset in starts.items()}
+        self._committed = dict(self._read_to)
         self._merge.clear()
+        self._silent.clear()
         self.clocks.clear()
-        self._committed = {place.partition: entry.offset for place, entry in committed.items()}
         for place, entry in committed.items():
             self.clock(place.partition).load(entry.metadata)
-        fresh = [place for place in assigned if place not in committed]
-        if fresh:
-            at_start = self._settings.score.start_at == "earliest"
-            find = self._consumer.beginning_offsets if at_start else self._consumer.end_offsets
-            for place, offset in (await find(fresh)).items():
-                self._consumer.seek(place, offset)
-                self._committed[place.partition] = offset
-        self._read_to = dict(self._committed)
         self._taken_at = time.monotonic()
+        self._moving = False
         self._after_move()
+
+    async def _starts(
+        self, assigned: Sequence[TopicPartition], committed: Mapping[TopicPartition, OffsetAndMetadata]
+    ) -> dict[TopicPartition, int]:
+        """Where each partition begins: where the group was, else as the settings say."""
+        starts = {place: entry.offset for place, entry in committed.items()}
+        fresh = [place for place in assigned if place not in committed]
+        if not fresh:
+            return starts
+        if self._settings.score.start_at == "earliest" or await self._group_is_known():
+            # A partition that was added later is read whole: what is in it came since.
+            starts.update(await self._consumer.beginning_offsets(fresh))
+            return starts
+        ends = await self._consumer.end_offsets(fresh)
+        # At once, or each rebalance would skip what came since.
+        await self._consumer.commit({place: OffsetAndMetadata(end, "") for place, end in ends.items()})
+        starts.update(ends)
+        return starts
+
+    async def _group_is_known(self) -> bool:
+        """Whether the group has read any partition of the topic before."""
+        numbers = self._consumer.partitions_for_topic(self._topic) or set()
+        return bool(await self._group_offsets([TopicPartition(self._topic, number) for number in numbers]))
 
     async def _group_offsets(
         self, partitions: Sequence[TopicPartition]
@@ -213,6 +270,9 @@ class Source:
             return {}
         async with admin_client(self._settings.kafka) as admin:
             offsets = await admin.list_consumer_group_offsets(self._group, partitions=list(partitions))
+        if set(offsets) != set(partitions):
+            # The client leaves errors out; a partition that was never committed is there, with -1.
+            raise BrokerError(f"the broker does not tell what the group {self._group} has committed")
         return {place: entry for place, entry in offsets.items() if entry.offset >= 0}
 
     async def _resume_in_range(self, positions: Mapping[TopicPartition, int]) -> None:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord
 from mode import Service
 
@@ -94,7 +95,7 @@ class ScoreStage(Service):
             await asyncio.wait_for(self._ended.wait(), SETTLE_SECONDS)
         await self._source.stop()
         await self._producer.stop()
-        self._engine.close()
+        await asyncio.to_thread(self._engine.close)
 
     @Service.task
     async def _run(self) -> None:
@@ -133,15 +134,24 @@ class ScoreStage(Service):
         limit = self._settings.score.stall_seconds
         while not self.should_stop:
             await self.sleep(min(limit / 4, 2.0))
-            lags = self._source.lags()
-            self._metrics.lag_is(lags)
-            if not any(lags.values()) or not self._may_fetch.is_set():
+            if self._source.failure is not None:
+                raise self._source.failure
+            if not await self._waits():
                 self._moved_at = time.monotonic()
             elif time.monotonic() - self._moved_at > limit:
-                raise StallError(
-                    f"{sum(lags.values())} events wait in {self._settings.topics.raw} and none was scored "
-                    f"for {limit:.0f} s"
-                )
+                topic = self._settings.topics.raw
+                raise StallError(f"events wait in {topic}, and none was scored for {limit:.0f} s")
+
+    async def _waits(self) -> bool:
+        """Whether there is anything to do: events to score, partitions to be given, a broker to come back."""
+        if not self._may_fetch.is_set():
+            return True
+        try:
+            lags = await self._source.lags(in_flight=self._in_flight > 0)
+        except KafkaError:
+            return True
+        self._metrics.lag_is(lags)
+        return any(lags.values())
 
     async def _judge(self, taken: Sequence[Taken]) -> Judged:
         """Judge a window of events, and compose what is to be published."""

@@ -61,4 +61,11 @@ class StateLog:
     async def ends(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
         """The offset behind the last record of each of these partitions of any topic."""
         places = [TopicPartition(topic, partition) for partition in partitions]
-        return {place.partition: end for place, end in (await self._consumer.end_offsets(places)).items()}
+        found = await self._consumer.end_offsets(places) if places else {}
+        return {place.partition: end for place, end in found.items()}
+
+    async def beginnings(self, topic: str, partitions: Sequence[int]) -> dict[int, int]:
+        """The offset of the first record that retention has left of each of them."""
+        places = [TopicPartition(topic, partition) for partition in partitions]
+        found = await self._consumer.beginning_offsets(places) if places else {}
+        return {place.partition: beginning for place, beginning in found.items()}

@@ -14,8 +14,8 @@ Faust resumes after a rebalance is dropped, and may be committed over.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,15 +25,18 @@ from faust.types import TP, AgentT, Message
 from mode import Service
 from pydantic import ValidationError
 
-from stream.kafka import BrokerError, StallError, new_producer
+from stream.kafka import FencedError, StallError, new_producer
 from stream.metrics import WatchMetrics
 from stream.records import Alert, AlertState, Observations, Tick
 from stream.settings import Settings
 from stream.watch.app import faust_app
 from stream.watch.cursor import Cursor, Step, cursor_key, is_cursor
+from stream.watch.freeze import FreezeDetector
 from stream.watch.keeper import Change, Partition
 from stream.watch.log import StateLog
 
+NUDGE_SECONDS = 5.0
+"""After so long without progress the reader is sent to the cursor, where records wait."""
 SETTLE_SECONDS = 30.0
 """How long a rebalance waits for the record in hand; it must not be saved once others own its partition."""
 
@@ -45,6 +48,7 @@ class Owned:
     subjects: Partition
     cursor: Cursor
     next_tick: float = 0.0
+    moved_at: float = field(default_factory=time.monotonic)
 
 
 class WatchStage(Service):
@@ -62,6 +66,7 @@ class WatchStage(Service):
         self._owned: dict[int, Owned] = {}
         self._in_hand = asyncio.Lock()
         self._moved_at = time.monotonic()
+        self._freeze = FreezeDetector(0.5 * settings.kafka.session_timeout_seconds)
         self.app = faust_app(settings)
         observed = self.app.topic(settings.topics.observed, key_type=bytes, value_type=bytes)
         agent = self.app.agent(observed, name="watch")(self._watch)
@@ -81,20 +86,27 @@ class WatchStage(Service):
         self._log = StateLog(self._settings.kafka, self._settings.topics.states, self._producer)
         await self._producer.start()
         await self._log.start()
+        self._freeze.start()
         self.app.finalize()
         await self.app.start()
 
     async def on_stop(self) -> None:
-        """Let Faust commit and leave its group."""
+        """Save the record in hand; then let Faust commit and leave its group."""
+        await self._leave()
         await self.app.stop()
         await self._log.stop()
         await self._producer.stop()
+        self._freeze.stop()
 
     @Service.task
     async def _watch_progress(self) -> None:
         limit = self._settings.watch.stall_seconds
         while not self.should_stop:
             await self.sleep(min(limit / 4, 2.0))
+            try:
+                self._freeze.check()
+            except FencedError as error:
+                self._fail(error)
             if not await self._waits():
                 self._moved_at = time.monotonic()
             elif time.monotonic() - self._moved_at > limit:
@@ -102,21 +114,44 @@ class WatchStage(Service):
                 raise StallError(f"records wait in {topic}, and none was handled for {limit:.0f} s")
 
     async def _waits(self) -> bool:
-        """Whether there is anything to do: records to handle, or partitions to be given."""
-        if self._assigned is None:
+        """Whether there is anything to do: records to handle, or partitions or a broker to come back."""
+        assigned = self._assigned
+        if assigned is None or not self.ready:
             return True
-        partitions = sorted(place.partition for place in self._assigned)
         try:
-            ends = await self._log.ends(self._settings.topics.observed, partitions)
+            for place in sorted(assigned):
+                await self._own(place)
+            lags = await self._lags(assigned)
         except KafkaError:
-            # A broker that is away is not this worker's fault; everybody waits for it.
-            return False
-        lags = {
-            number: max(end - self._owned[number].cursor.following, 0) if number in self._owned else end
-            for number, end in ends.items()
-        }
+            return True
         self._metrics.lag_is(lags)
         return any(lags.values())
+
+    async def _own(self, place: TP) -> None:
+        """Read a partition's log, though no record of it has come; go back to one that was dropped."""
+        async with self._in_hand:
+            if self._assigned is None or place not in self._assigned or not self.ready:
+                return
+            owned = await self._read_log(place.partition)
+            if owned is None or time.monotonic() - owned.moved_at < NUDGE_SECONDS:
+                return
+            owned.moved_at = time.monotonic()
+            if (await self._log.ends(place.topic, [place.partition]))[
+                place.partition
+            ] > owned.cursor.following:
+                await self.app.consumer.seek_wait({place: owned.cursor.following})
+
+    async def _lags(self, assigned: Iterable[TP]) -> dict[int, int]:
+        """Records that wait, per partition."""
+        numbers = sorted(place.partition for place in assigned)
+        topic = self._settings.topics.observed
+        ends, beginnings = await self._log.ends(topic, numbers), await self._log.beginnings(topic, numbers)
+        lags = {}
+        for number in numbers:
+            owned = self._owned.get(number)
+            done = max(owned.cursor.following if owned else 0, beginnings[number])
+            lags[number] = max(ends[number] - done, 0)
+        return lags
 
     async def _watch(self, stream: faust.StreamT[bytes]) -> None:
         """The agent. Its body never raises: Faust would skip the record and commit it."""
@@ -133,24 +168,27 @@ class WatchStage(Service):
         """Handle a record, unless its turn has not come: then it is read again."""
         if self._assigned is None or message.tp not in self._assigned:
             return
-        owned = self._owned.get(message.partition)
-        if owned is None:
-            owned = await self._read_log(message.partition)
-            if owned is None:
-                return
-            self._owned[message.partition] = owned
-        if await self._is_next(message, owned.cursor):
+        owned = await self._read_log(message.partition)
+        if owned is not None and await self._is_next(message, owned.cursor):
             await self._handle(message, owned)
-            self._moved_at = time.monotonic()
+            self._moved_at = owned.moved_at = time.monotonic()
 
     async def _read_log(self, number: int) -> Owned | None:
-        rows = await self._log.read(number, abandoned=lambda: self._assigned is None)
+        """What is known of a partition; None where it is taken away while its log is read."""
+        if number in self._owned:
+            return self._owned[number]
+        rows = await self._log.read(number, abandoned=self._abandoned)
         if rows is None:
             return None
         cursor = Cursor(number, rows.get(cursor_key(number)))
         states = {key.decode(): state for key, state in rows.items() if not is_cursor(key)}
         self.log.info("partition %d: %d subjects, on from offset %d", number, len(states), cursor.following)
-        return Owned(Partition(states, self._settings.spikes), cursor)
+        owned = self._owned[number] = Owned(Partition(states, self._settings.spikes), cursor)
+        return owned
+
+    def _abandoned(self) -> bool:
+        self._moved_at = time.monotonic()
+        return self._assigned is None
 
     async def _is_next(self, message: Message, cursor: Cursor) -> bool:
         """Whether no record from the cursor to this one is missing; else go back to the first of them."""
@@ -177,21 +215,34 @@ class WatchStage(Service):
         cursor.pass_over(beginning - 1)
 
     async def _handle(self, message: Message, owned: Owned) -> None:
-        value = message.value
+        record = self._read(message)
         changes: list[Change] = []
-        caused_at = None
+        if isinstance(record, Tick):
+            now = time.monotonic()
+            # Every worker of the score stage sends ticks; one per interval is enough.
+            if now < owned.next_tick:
+                owned.cursor.pass_over(message.offset)
+                return
+            owned.next_tick = now + 0.9 * self._settings.watch.tick_seconds
+            changes = list(owned.subjects.pass_time(record.tick))
+        elif record is not None:
+            changes = [owned.subjects.apply(record)]
+        await self._publish(changes)
+        owned.cursor.pass_over(message.offset)
+        # After a freeze it must not be written: it would overwrite the states of the new owner.
+        self._freeze.check()
+        # The cursor comes last: it must never be read back without the states from before it. An idempotent
+        # producer keeps that order also where they travel in several batches.
+        rows = [(change.subject.encode(), change.state) for change in changes]
+        await self._log.write(message.partition, [*rows, (owned.cursor.key, owned.cursor.dump())])
+        self._count_up(changes, message.timestamp if isinstance(record, Observations) else None)
+
+    def _read(self, message: Message) -> Observations | Tick | None:
+        value = message.value or b""
         try:
-            if value is not None and value.startswith(b'{"tick"'):
-                now = time.monotonic()
-                # Every worker of the score stage sends ticks; one per interval is enough.
-                if now < owned.next_tick:
-                    owned.cursor.pass_over(message.offset)
-                    return
-                owned.next_tick = now + 0.9 * self._settings.watch.tick_seconds
-                changes = list(owned.subjects.pass_time(Tick.model_validate_json(value).tick))
-            else:
-                changes = [owned.subjects.apply(Observations.model_validate_json(value or b""))]
-                caused_at = message.timestamp
+            if value.startswith(b'{"tick"'):
+                return Tick.model_validate_json(value)
+            return Observations.model_validate_json(value)
         except ValidationError as error:
             # Only Downtick writes this topic, so this is somebody else's record, and no event is lost.
             self._metrics.unreadable()
@@ -202,12 +253,7 @@ class WatchStage(Service):
                 message.partition,
                 error.errors(include_url=False)[0]["msg"],
             )
-        await self._publish(changes)
-        owned.cursor.pass_over(message.offset)
-        # The cursor comes last: it must never be read back without the states from before it.
-        rows = [(change.subject.encode(), change.state) for change in changes]
-        await self._log.write(message.partition, [*rows, (owned.cursor.key, owned.cursor.dump())])
-        self._count_up(changes, caused_at)
+            return None
 
     async def _publish(self, changes: list[Change]) -> None:
         """Send all alerts and rows, and return once the broker has confirmed them."""
@@ -258,7 +304,7 @@ class WatchStage(Service):
             async with asyncio.timeout(SETTLE_SECONDS), self._in_hand:
                 self._owned.clear()
         except TimeoutError:
-            self._fail(BrokerError(f"a record in hand was not confirmed within {SETTLE_SECONDS:.0f} s"))
+            self._fail(FencedError(f"a record in hand was not confirmed within {SETTLE_SECONDS:.0f} s"))
         self._metrics.partitions_moved()
 
     async def _join(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002  # Faust's signal

@@ -91,10 +91,10 @@ def events() -> list[dict[str, object]]:
             ["a meeting", "good day", "chairman speaks", "bad day", "a report", "nothing new"]
         )
         rows.append((START + timedelta(minutes=10 * number), f"{text} {number}"))
-    for number in range(40):
-        rows.append(
-            (START + timedelta(days=3, minutes=3 * number), f"fraud and lawsuit number {number * 7919}")
-        )
+    rows += [
+        (START + timedelta(days=3, minutes=3 * number), f"fraud and lawsuit number {number * 7919}")
+        for number in range(40)
+    ]
     return [
         {"time": time.isoformat(), "text": text, "entities": [{"name": "Acme", "ticker": "ACME"}]}
         for time, text in sorted(rows)

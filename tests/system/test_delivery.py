@@ -160,6 +160,47 @@ def test_a_worker_that_is_killed_loses_nothing_and_counts_nothing_twice(system: 
     assert system.wait_for_count(6_200, seconds=120) == expected(rows) + expected(more)
 
 
+@pytest.mark.slow
+def test_workers_that_come_and_go_under_load_lose_nothing_and_count_nothing_twice(
+    system: SystemUnderTest,
+) -> None:
+    rows = events(9_000, seconds=1.0)
+    first = system.start_worker()
+    system.send(rows[:3_000])
+    system.wait_for_count(200)
+    second = system.start_worker()
+    system.send(rows[3_000:6_000])
+    third = system.start_worker()
+    system.send(rows[6_000:])
+    assert second.stop() == 0
+    assert first.stop() == 0
+    assert system.wait_for_count(9_000, seconds=180) == expected(rows)
+    assert {event.id for event in system.scored()} == {row["id"] for row in rows}
+    assert third.process.poll() is None
+
+
+@pytest.mark.slow
+def test_a_worker_that_was_frozen_ends_and_overwrites_nothing(system: SystemUnderTest) -> None:
+    rows = events(4_000, seconds=1.0)
+    workers = [system.start_worker(), system.start_worker()]
+    time.sleep(3)
+    system.send(rows[:2_000])
+    system.wait_for_count(200)
+    frozen, other = sorted(workers, key=counted_for_all, reverse=True)
+    frozen.process.send_signal(signal.SIGSTOP)
+    system.send(rows[2_000:])
+    assert system.wait_for_count(4_000, seconds=180) == expected(rows)
+    frozen.process.send_signal(signal.SIGCONT)
+    assert frozen.process.wait(30) == 1
+    assert "stood still" in frozen.output()
+    system.workers.remove(frozen)
+    other.stop(signal.SIGKILL)
+    system.start_worker()
+    more = events(200, start=START + timedelta(hours=2), prefix="more")
+    system.send(more)
+    assert system.wait_for_count(4_200, seconds=120) == expected(rows) + expected(more)
+
+
 def counted_for_all(worker: WorkerProcess) -> float:
     """How many events this worker has counted for the subject `all`."""
     key = 'downtick_subject_events_total{sentiment="%s",subject="all"}'

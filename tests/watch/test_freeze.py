@@ -1,0 +1,34 @@
+"""A process that stood still is told from one that is busy."""
+
+import time
+
+import pytest
+
+from stream.kafka import FencedError
+from stream.watch.freeze import PULSE_SECONDS, FreezeDetector
+
+
+def test_a_process_that_runs_is_not_frozen() -> None:
+    detector = FreezeDetector(limit_seconds=4 * PULSE_SECONDS)
+    detector.start()
+    # Busy, as an event loop that reads a large log is.
+    end = time.monotonic() + 5 * PULSE_SECONDS
+    while time.monotonic() < end:
+        sum(range(1_000))
+    detector.check()
+    detector.stop()
+
+
+def test_a_freeze_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = FreezeDetector(limit_seconds=4 * PULSE_SECONDS)
+    detector.start()
+    time.sleep(2 * PULSE_SECONDS)
+    # The clock jumps, as it does for who was stopped.
+    actual = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: actual() + 100)
+    with pytest.raises(FencedError, match="stood still for 100 s"):
+        detector.check()
+    time.sleep(3 * PULSE_SECONDS)
+    with pytest.raises(FencedError, match="stood still for 100 s"):
+        detector.check()
+    detector.stop()
