@@ -123,7 +123,8 @@ def _episodes(scene: Scene) -> Iterator[Text]:
     subjects = {episode.subject for episode in EPISODES}
     others = [alert for alert in fired if alert.subject not in subjects]
     if others:
-        yield Text(f"  {len(others)} more alerts, on topics, on everything, or on other companies: see above")
+        more = "1 more alert" if len(others) == 1 else f"{len(others)} more alerts"
+        yield Text(f"  {more}, on topics, on everything, or on other companies: see above")
 
 
 def first_alert(episode: Episode, fired: Sequence[Alert]) -> Alert | None:

@@ -19,7 +19,7 @@ class SpikeSettings(BaseModel):
     """How many false alarms are accepted per subject and day."""
     windows_seconds: tuple[int, ...] = (600, 3600, 21600)
     """Lengths of the windows that are tested, all at once."""
-    minimum_negatives: int = Field(default=3, ge=1)
+    minimum_negatives: int = Field(default=4, ge=1)
     """Fewer negatives than this in a window are never a surge; of reposts the k-th counts 1/k here."""
     minimum_ratio: float = Field(default=1.5, ge=1)
     """A surge has at least so many times the expected negatives, however sure the test is."""
