@@ -66,6 +66,7 @@ class Source:
         self._read_to: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._moving = True
+        self._moves = 0
         self._silent: set[int] = set()
         """Partitions that had more to read, and for which the others waited in vain."""
         self._taken_at = time.monotonic()
@@ -182,16 +183,19 @@ class Source:
         for records in fetched.values():
             for record in records:
                 self._queue(record)
-        for place in hungry:
-            await self._reach(place)
+        if not fetched:
+            for place in hungry:
+                await self._reach(place)
 
     async def _reach(self, place: TopicPartition) -> None:
         """Note how far a partition is read, markers of transactions included, which are no records."""
+        moves = self._moves
         try:
             position = await asyncio.wait_for(self._consumer.position(place), POLL_MILLISECONDS / 1000)
         except (TimeoutError, IllegalStateError):
             return
-        if not self._moving:
+        # A position from before partitions moved says nothing of where they are read now.
+        if moves == self._moves and not self._moving:
             self._read_to[place.partition] = max(self._read_to.get(place.partition, 0), position)
 
     def _queue(self, record: ConsumerRecord) -> None:
@@ -209,6 +213,7 @@ class Source:
 
     async def _leave(self) -> None:
         self._moving = True
+        self._moves += 1
         await self._before_move()
 
     async def _begin(self, assigned: Sequence[TopicPartition]) -> None:
@@ -236,6 +241,7 @@ class Source:
         for place, entry in committed.items():
             self.clock(place.partition).load(entry.metadata)
         self._taken_at = time.monotonic()
+        self._moves += 1
         self._moving = False
         self._after_move()
 
