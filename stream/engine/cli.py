@@ -2,6 +2,7 @@
 
 import os
 import queue
+import signal
 import stat
 import sys
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import BinaryIO
 
 import click
@@ -25,6 +27,9 @@ from stream.settings import Settings, load_settings
 from stream.watchlist import WatchlistError, load_watchlist
 
 EXIT_UNSCORED_LINES = 1
+EXIT_INTERRUPTED = 130
+GRACE_SECONDS = 3.0
+"""After Ctrl-C the process is gone in this time, whatever hangs."""
 EXIT_CLOSED_PIPE = 141
 """What a shell shows of a filter whose reader went away."""
 
@@ -61,7 +66,8 @@ def score(bundle: Path | None, watchlist: Path | None, config: Path | None) -> N
     settings = settings.model_copy(update={key: path for key, path in chosen.items() if path})
     try:
         scorer = Scorer(settings)
-        refused = scorer.run(sys.stdout.buffer)
+        with _ends_when_interrupted():
+            refused = scorer.run(sys.stdout.buffer)
     except BrokenPipeError:
         # Nobody reads any more; nor shall the interpreter try to flush when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -164,6 +170,23 @@ def windows(entries: Iterator[Entry], size: int) -> Iterator[list[Entry]]:
             yield window
     if end.error is not None:
         raise end.error
+
+
+@contextmanager
+def _ends_when_interrupted() -> Iterator[None]:
+    """Let Ctrl-C end the process also where the exception gets lost, or the interpreter waits for the reader."""
+
+    def interrupted(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # as signals are handled
+        last_resort = threading.Timer(GRACE_SECONDS, os._exit, (EXIT_INTERRUPTED,))
+        last_resort.daemon = True
+        last_resort.start()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
