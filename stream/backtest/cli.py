@@ -60,16 +60,15 @@ def backtest(
     a row's value is the number of negatives up to its timestamp, and the file's name is the subject.
     """
     settings = [load_settings(config), *([load_settings(compare)] if compare else [])]
-    names = [str(config or "settings"), *([str(compare)] if compare else [])]
-    summary = _run_counts(files, settings) if counts else _run_events(files, settings)
-    tests, lines = summary
+    names = [str(config or "default settings"), *([str(compare)] if compare else [])]
+    tests, lines = _run_counts(files, settings) if counts else _run_events(files, settings)
     if as_json:
         for test in tests:
             for alert in test.alerts:
                 click.echo(json.dumps(_plain(alert), ensure_ascii=False))
         return
     runs = [Run(name, test.alerts, test.windows) for name, test in zip(names, tests, strict=True)]
-    lines += [f"{run.name}: {len(run.alerts)} alerts fired" for run in runs]
+    lines += [f"{run.name}: alerts that fired: {len(run.alerts)}" for run in runs]
     out.mkdir(parents=True, exist_ok=True)
     (out / ALERTS).write_bytes(_ALERTS.dump_json(list(runs[0].alerts), indent=2, exclude_none=True) + b"\n")
     title = f"Backtest of {', '.join(file.name for file in files)}"

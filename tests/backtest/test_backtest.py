@@ -151,5 +151,5 @@ def test_two_settings_stand_side_by_side(tmp_path: Path) -> None:
     file = write_counts(tmp_path / "acme.csv", days=5, surge=4)
     result = run("--counts", file, "--compare", other, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert "settings: 1 alerts fired" in result.output
-    assert f"{other}: 0 alerts fired" in result.output
+    assert "default settings: alerts that fired: 1" in result.output
+    assert f"{other}: alerts that fired: 0" in result.output

@@ -14,7 +14,7 @@ import pytest
 from processes import SystemUnderTest, WorkerProcess
 
 from stream.bundle import Bundle
-from stream.records import DeadLetterReason
+from stream.records import AlertState, DeadLetterReason
 from stream.score.compose import ALL
 
 START = datetime(2014, 9, 3, 8, tzinfo=UTC)
@@ -113,9 +113,31 @@ def test_bad_records_are_set_aside_with_their_reason_and_the_stream_goes_on(syst
 
 def test_months_of_history_at_full_speed_are_counted_in_full(system: SystemUnderTest) -> None:
     rows = events(1_200, seconds=6 * 3600.0)
+    # Far fewer at a time than a partition has, so that one could run months ahead of the others.
+    system.variables["DOWNTICK_SCORE__WINDOW_EVENTS"] = "16"
     system.start_worker()
     system.send(rows)
     assert system.wait_for_count(1_200) == expected(rows)
+
+
+def test_an_alert_goes_out_within_seconds_of_the_events_that_cause_it(system: SystemUnderTest) -> None:
+    now = datetime.now(UTC)
+    history = events(400, start=now - timedelta(days=3), seconds=600.0)
+    for number, row in enumerate(history):
+        row["text"] = f"bad day {number}" if number % 20 == 0 else f"a meeting was held {number}"
+    system.start_worker()
+    system.send(history)
+    system.wait_for_count(400)
+    assert not any(alert.state is AlertState.FIRING for alert in system.alerts())
+    # Each told in other words, or they would be taken for reposts.
+    surge = [f"fraud {random.randbytes(20).hex()}" for _ in range(12)]
+    sent = time.monotonic()
+    system.send([{"text": text, "time": datetime.now(UTC).isoformat()} for text in surge])
+    while not any(alert.state is AlertState.FIRING for alert in system.alerts()):
+        assert time.monotonic() - sent < 10
+    metrics = system.workers[0].metrics()
+    within = metrics['downtick_alert_latency_seconds_bucket{le="5.0"}']
+    assert within == metrics["downtick_alert_latency_seconds_count"] > 0
 
 
 def test_two_workers_share_the_partitions(system: SystemUnderTest) -> None:
@@ -142,13 +164,7 @@ def test_stages_can_run_apart(system: SystemUnderTest) -> None:
 def test_a_worker_that_is_killed_loses_nothing_and_counts_nothing_twice(system: SystemUnderTest) -> None:
     one_broker_is_enough(system)
     rows = events(6_000, seconds=1.0)
-    workers = [system.start_worker(), system.start_worker()]
-    time.sleep(3)
-    system.send(rows[:3_000])
-    system.wait_for_count(200)
-    # The one that holds the state of `all`: the other must find it in the table's log.
-    victim, survivor = sorted(workers, key=counted_for_all, reverse=True)
-    assert counted_for_all(victim) > 0
+    victim, survivor = two_workers_amidst(system, rows[:3_000])
     victim.stop(signal.SIGKILL)
     system.send(rows[3_000:])
     assert system.wait_for_count(6_000, seconds=180) == expected(rows)
@@ -186,11 +202,7 @@ def test_workers_that_come_and_go_under_load_lose_nothing_and_count_nothing_twic
 def test_a_worker_that_was_frozen_ends_and_overwrites_nothing(system: SystemUnderTest) -> None:
     one_broker_is_enough(system)
     rows = events(4_000, seconds=1.0)
-    workers = [system.start_worker(), system.start_worker()]
-    time.sleep(3)
-    system.send(rows[:2_000])
-    system.wait_for_count(200)
-    frozen, other = sorted(workers, key=counted_for_all, reverse=True)
+    frozen, other = two_workers_amidst(system, rows[:2_000])
     frozen.process.send_signal(signal.SIGSTOP)
     system.send(rows[2_000:])
     assert system.wait_for_count(4_000, seconds=180) == expected(rows)
@@ -209,6 +221,19 @@ def one_broker_is_enough(system: SystemUnderTest) -> None:
     """Leave a test that takes a minute to Apache Kafka, the broker that counts."""
     if not system.broker.idempotence:
         pytest.skip("takes a minute, and runs on Apache Kafka")
+
+
+def two_workers_amidst(
+    system: SystemUnderTest, rows: list[dict[str, str]]
+) -> tuple[WorkerProcess, WorkerProcess]:
+    """Two workers that have begun with these events; the first holds the state of `all`."""
+    workers = [system.start_worker(), system.start_worker()]
+    time.sleep(3)
+    system.send(rows)
+    system.wait_for_count(200)
+    owner, other = sorted(workers, key=counted_for_all, reverse=True)
+    assert counted_for_all(owner) > 0
+    return owner, other
 
 
 def counted_for_all(worker: WorkerProcess) -> float:
