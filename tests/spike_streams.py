@@ -10,7 +10,7 @@ from stream.spikes.settings import SpikeSettings
 from stream.spikes.subject import Subject
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
-SETTINGS = SpikeSettings(false_alarms_per_day=0.1)
+SETTINGS = SpikeSettings()
 BUNDLE = "bundle-1"
 
 

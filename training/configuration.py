@@ -121,6 +121,12 @@ class Options(BaseModel):
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW's.")
     gradient_norm: float = Field(default=1.0, gt=0, description="Longer gradients are cut.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Before the heads.")
+    swap_names: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of texts whose companies and cashtags are exchanged for others of their set.",
+    )
     freeze_embeddings: bool = Field(
         default=False, description="Leave the embeddings as they are: less memory, faster steps."
     )

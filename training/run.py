@@ -13,6 +13,7 @@ from stream.bundle import Head as BundleHead
 from stream.evaluation.prediction import Logits
 from stream.evaluation.rows import rows_of, write_rows
 from stream.evaluation.summary import summarise
+from training.augmentation import NameSwap
 from training.calibration import calibrate
 from training.configuration import Head, Options, resolve_heads
 from training.dataset import Corpus, build_corpus
@@ -56,7 +57,15 @@ def train(options: Options, *, resume: bool) -> Path:
         data=_provenance(options, corpus),
     )
     encoded = {
-        split: Encoded(rows, heads, tokenizer, options.maximum_tokens) for split, rows in corpus.rows.items()
+        split: Encoded(
+            rows,
+            heads,
+            tokenizer,
+            options.maximum_tokens,
+            swap=NameSwap(rows, options.seed) if split == "train" and options.swap_names else None,
+            swap_share=options.swap_names,
+        )
+        for split, rows in corpus.rows.items()
     }
     trainer = FineTuner(
         model=model,

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from stream.engine.encoding import pad
 from stream.evaluation.prediction import Logits
 from stream.evaluation.rows import Row, rows_of
 from stream.evaluation.scores import masks, multi_scores, sigmoid, single_scores
+from training.augmentation import NameSwap
 from training.configuration import Head, Options
 from training.encoding import encode_rows
 from training.losses import multi_label_loss, single_label_loss
@@ -38,11 +40,21 @@ class Encoded(Dataset[dict[str, Any]]):
     """Rows as token ids and target masks."""
 
     def __init__(
-        self, rows: Sequence[Row], heads: Sequence[Head], tokenizer: Tokenizer, maximum_tokens: int
+        self,
+        rows: Sequence[Row],
+        heads: Sequence[Head],
+        tokenizer: Tokenizer,
+        maximum_tokens: int,
+        *,
+        swap: NameSwap | None = None,
+        swap_share: float = 0.0,
     ) -> None:
+        """With `swap`, that share of what is asked for comes with other names, others each time."""
         self.rows = rows
         self.heads = heads
         self.encodings = encode_rows(tokenizer, rows, maximum_tokens)
+        self._encode = partial(encode_rows, tokenizer, maximum_tokens=maximum_tokens)
+        self._swap, self._swap_share = swap, swap_share
         self.masks = {head.name: masks(rows_of(head.scope, rows), head.name, head.labels) for head in heads}
         self._starts = np.cumsum([0, *(len(row.entities) for row in rows)])
 
@@ -51,6 +63,10 @@ class Encoded(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         encoding = self.encodings[index]
+        if self._swap is not None and self._swap.chance(self._swap_share):
+            swapped = self._swap(self.rows[index])
+            if swapped is not self.rows[index]:
+                (encoding,) = self._encode([swapped])
         item: dict[str, Any] = {
             # Trainer groups rows by its length.
             "input_ids": encoding.ids,

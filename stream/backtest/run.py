@@ -17,7 +17,7 @@ class Backtest:
     """Takes observations in the order of their times and gathers what the stream would have published."""
 
     def __init__(self, settings: SpikeSettings) -> None:
-        self._subjects = Partition({}, settings)
+        self._subjects = Partition({}, settings, saves=False)
         self._reached: datetime | None = None
         self._alerts: dict[str, Alert] = {}
         self._windows: dict[str, Window] = {}

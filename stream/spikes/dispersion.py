@@ -62,6 +62,11 @@ class Dispersion:
         distances = [abs(math.log(window / seconds)) for window in self._windows]
         return self._ratios[distances.index(min(distances))]
 
+    @property
+    def size(self) -> int:
+        """How many numbers its state has."""
+        return self._sums.size
+
     def dump(self) -> Floats:
         """The sums as numbers, three for each window."""
         return self._sums.ravel()

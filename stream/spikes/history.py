@@ -16,6 +16,7 @@ from stream.spikes.dispersion import Dispersion
 from stream.spikes.novelty import UNIT
 from stream.spikes.settings import MINUTE_WINDOWS_SECONDS, SpikeSettings
 from stream.spikes.state import Floats
+from stream.spikes.tail import Tails
 from stream.spikes.trend import NEGATIVE, REPEATED, Trend
 
 _MINUTE = 60
@@ -36,8 +37,9 @@ _OF_TREND = Columns(negative=NEGATIVE, total=tuple(range(REPEATED)), repeated=RE
 # With less than a day of history its forecasts are too poor to tell dispersion from their own errors, and what
 # came during an alert is better than nothing.
 _YOUNG_HOURS = 24.0
-# During an alert a block teaches the dispersion no more than one that far beyond its forecast.
-_USUAL_SPREADS = 3.0
+# A block teaches the dispersion no more than one that far beyond its forecast: it is to tell how counts vary from
+# day to day, and the tails how far they jump.
+_USUAL_SPREADS = 2.0
 
 InAlert = Callable[[int, int], bool]
 """Whether a span of time touches an alert."""
@@ -78,6 +80,7 @@ class History:
         self._minutes = Ring(_MINUTE, 3)
         self._baseline = Baseline(settings.half_life_days)
         self.dispersion = Dispersion(self._windows, settings.half_life_days)
+        self.tails = Tails(self._windows, settings.false_alarms_per_day, settings.half_life_days)
         self.clock: int | None = None
         """The newest time seen or said."""
         self._since = 0
@@ -225,13 +228,10 @@ class History:
         while block < until and block * seconds <= ring.last * ring.seconds:
             start, end = block * seconds, (block + 1) * seconds
             counts = Counts(ring, start // ring.seconds, end, columns)
-            covered = in_alert(start, end)
-            forecast = self.forecast(counts, in_alert=covered)
+            forecast = self.forecast(counts, in_alert=in_alert(start, end))
             if start <= believed and forecast.history_hours >= _YOUNG_HOURS:
-                weight = counts.weight
-                if covered:
-                    spread = forecast.variance(self.dispersion[window]) ** 0.5
-                    weight = min(weight, forecast.mean + _USUAL_SPREADS * spread)
+                spread = forecast.variance(self.dispersion[window]) ** 0.5
+                weight = min(counts.weight, forecast.mean + _USUAL_SPREADS * spread)
                 self.dispersion.learn(window, weight, forecast.mean)
             block += 1
         silent = min(until, int(believed) // seconds) - block
@@ -257,6 +257,7 @@ class History:
             if believed > 0:
                 self._baseline.learn_silence(self._learned * seconds, min(gap, believed))
             self._baseline.age(gap)
+            self.tails.age(gap, watched=max(0, min(gap, believed)))
             self._learned = until
 
     def _learn_interval(self, bucket: int, in_alert: InAlert) -> None:
@@ -267,7 +268,9 @@ class History:
         if counts.total:
             self._filled = bucket
         elif (bucket - self._filled) * seconds > self._baseline.believed_silence:
+            self.tails.age(seconds, watched=0)
             return
+        self.tails.age(seconds, watched=seconds)
         share = self._share_learned(bucket) if counts.weight and in_alert(start, end) else 1.0
         self._baseline.learn(
             start,
@@ -298,7 +301,8 @@ class History:
         times = [self.now, self._since, self._newest, self._learned, self._filled, *self._blocks]
         numbers = [len(self._shape), *self._shape, *times]
         numbers += [*self._minutes.dump(), *self.trend.ring.dump()]
-        return numbers, np.concatenate([self._baseline.dump(), self.dispersion.dump()])
+        last, sums = self.tails.dump()
+        return [*numbers, *last], np.concatenate([self._baseline.dump(), self.dispersion.dump(), sums])
 
     @property
     def _shape(self) -> tuple[int, ...]:
@@ -318,5 +322,8 @@ class History:
         place = 5 + len(self._windows)
         self._blocks = list(numbers[5:place])
         place += self._minutes.load(numbers[place:])
-        self.trend.load(numbers[place:])
-        self.dispersion.load(floats[Baseline.SIZE :])
+        place += self.trend.load(numbers[place:])
+        rest = Baseline.SIZE + self.dispersion.size
+        self.dispersion.load(floats[Baseline.SIZE : rest])
+        # States of earlier versions end here.
+        self.tails.load(numbers[place:], floats[rest:])

@@ -21,13 +21,13 @@ class SpikeSettings(BaseModel):
     """Lengths of the windows that are tested, all at once."""
     minimum_negatives: int = Field(default=4, ge=1)
     """Fewer negatives than this in a window are never a surge; of reposts the k-th counts 1/k here."""
-    minimum_ratio: float = Field(default=1.5, ge=1)
+    minimum_ratio: float = Field(default=1.2, ge=1)
     """A surge has at least so many times the expected negatives, however sure the test is."""
     volume_only: bool = False
     """Judge by volume alone, without the gate on the share of negatives."""
     resolve_after_seconds: int = Field(default=1800, ge=60)
     """An alert is resolved when for so long no window has shown a surge."""
-    refractory_seconds: int = Field(default=3600, ge=0)
+    refractory_seconds: int = Field(default=86_400, ge=0)
     """A surge that comes back within this time of its end reopens its alert and opens no new one."""
     lateness_seconds: int = Field(default=900, ge=0)
     """How far an event may lag behind the newest of its source partition and still be counted as on time."""

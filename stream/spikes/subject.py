@@ -27,7 +27,7 @@ from stream.spikes.state import (
     unpack_floats,
     unpack_integers,
 )
-from stream.spikes.surge import find_surges
+from stream.spikes.surge import find_peaks, surges
 
 __all__ = ["Outcome", "StateError", "Subject"]
 
@@ -161,8 +161,8 @@ class Subject:
     def _settle(self) -> None:
         """Keep the alert while some window is still near its level, else let it run out."""
         now = self._history.now
-        firing = self._cycle.firing
-        if find_surges(self._history, self._settings, now, active=True, firing=firing):
+        peaks = find_peaks(self._history, self._settings, now, active=True)
+        if surges(peaks, self._history, self._settings, firing=self._cycle.firing):
             self._cycle.stay(now)
         elif self._cycle.pass_time(now):
             self._publish()
@@ -170,11 +170,15 @@ class Subject:
     def _test(self, ends: set[int]) -> None:
         """Test the windows that end at each of `ends`."""
         active, firing = self._cycle.active, self._cycle.firing
-        findings = [
-            finding
-            for end in sorted(ends)
-            for finding in find_surges(self._history, self._settings, end, active=active, firing=firing)
-        ]
+        findings = []
+        for end in sorted(ends):
+            peaks = find_peaks(self._history, self._settings, end, active=active)
+            found = surges(peaks, self._history, self._settings, firing=firing)
+            if found:
+                self._history.tails.count(end)
+            findings += found
+            for peak in peaks:
+                self._history.tails.learn(peak.window, peak.alarms, end)
         if self._cycle.see(findings, self._history.now):
             self._publish()
 
@@ -182,7 +186,7 @@ class Subject:
         """Drop what is no evidence of a surge that goes on, or that might be about to begin."""
         windows, now = self._settings.windows_seconds, self._history.now
         if self._cycle.life is not None and self._cycle.active:
-            self._proof.forget(max(self._cycle.life.started, now - windows[-1]))
+            self._proof.forget(self._cycle.life.started)
         else:
             self._proof.forget(now - windows[0])
 

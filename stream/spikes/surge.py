@@ -1,24 +1,40 @@
-"""The test of one window: whether it shows a surge, or comes near one."""
+"""The test of the windows that end together: which show a surge, or come near one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from stream.spikes.baseline import HOUR, Forecast
 from stream.spikes.history import Counts, History
 from stream.spikes.lifecycle import Finding
 from stream.spikes.settings import SpikeSettings
 from stream.spikes.surprise import alarms_per_day, share_rises
+from stream.spikes.tail import OVER_LEVEL
 
-# A test is near its level within this factor of it.
-_NEAR = 10.0
+# How many times the usual the newest part of a window has while its surge goes on.
+_GOES_ON = 1.5
 
 
-def find_surges(
-    history: History, settings: SpikeSettings, end: int, *, active: bool, firing: bool
-) -> list[Finding]:
-    """Findings in the windows of all lengths that end with the second `end`.
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """A window whose count is rare enough to be worth a look."""
 
-    `active` and `firing` say whether there is an alert, whose own events are then no history, and which then goes
-    on by volume alone.
+    window: int
+    """Which of the lengths."""
+    seconds: int
+    counts: Counts
+    forecast: Forecast
+    alarms: float
+    """How often a day the volume test would meet such a count by chance."""
+    probability: float
+    in_alert: bool
+
+
+def find_peaks(history: History, settings: SpikeSettings, end: int, *, active: bool) -> list[Peak]:
+    """Peaks in the windows of all lengths that end with the second `end`.
+
+    `active` says whether there is an alert, whose own events are then no history.
     """
-    findings = []
+    peaks = []
     for window, seconds in enumerate(settings.windows_seconds):
         counts = history.window(seconds, end)
         if counts is None or counts.weight < settings.minimum_negatives:
@@ -28,10 +44,22 @@ def find_surges(
             continue
         variance = forecast.variance(history.dispersion[window])
         alarms, tail = alarms_per_day(counts.weight, forecast.mean, variance, seconds)
-        excess = alarms * len(settings.windows_seconds) / settings.false_alarms_per_day
-        if excess > _NEAR or not _goes_on(counts, forecast, settings):
+        if alarms <= history.tails.level:
+            peaks.append(Peak(window, seconds, counts, forecast, alarms, tail, active))
+    return peaks
+
+
+def surges(
+    peaks: Iterable[Peak], history: History, settings: SpikeSettings, *, firing: bool
+) -> list[Finding]:
+    """The peaks that are surges, or near one; an alert that is `firing` goes on by volume alone."""
+    findings = []
+    for peak in peaks:
+        counts, forecast = peak.counts, peak.forecast
+        excess = history.tails.share(peak.window, peak.alarms)
+        if excess > OVER_LEVEL or not _goes_on(counts, forecast):
             continue
-        mixture = history.mixture(counts, in_alert=active)
+        mixture = history.mixture(counts, in_alert=peak.in_alert)
         if not (firing or settings.volume_only) and not share_rises(
             counts.negative,
             counts.total,
@@ -41,14 +69,14 @@ def find_surges(
             continue
         findings.append(
             Finding(
-                seconds=seconds,
+                seconds=peak.seconds,
                 start=counts.start,
                 negative=counts.negative,
                 total=counts.total,
                 expected=forecast.mean * mixture.copies,
                 expected_share=mixture.share,
-                probability=tail,
-                excess=excess,
+                probability=peak.probability,
+                excess=excess * history.tails.pace,
                 ratio=counts.weight / forecast.mean,
             )
         )
@@ -63,11 +91,11 @@ def _is_raised(counts: Counts, forecast: Forecast, settings: SpikeSettings, seco
     )
 
 
-def _goes_on(counts: Counts, forecast: Forecast, settings: SpikeSettings) -> bool:
+def _goes_on(counts: Counts, forecast: Forecast) -> bool:
     """Whether the newest part of the window is above usual too; if not, its surge is over.
 
     Without this a surge of ten minutes would keep an alert for as long as the longest window remembers it.
     """
     newest = counts.newest
     usual = forecast.mean * (newest.end - newest.start) / (counts.end - counts.start)
-    return newest.weight >= settings.minimum_ratio * usual
+    return newest.weight >= _GOES_ON * usual

@@ -27,8 +27,10 @@ class Partition:
     `states` is what its log holds of each subject. Raises `StateError` where that cannot be read.
     """
 
-    def __init__(self, states: Mapping[str, bytes], settings: SpikeSettings) -> None:
+    def __init__(self, states: Mapping[str, bytes], settings: SpikeSettings, *, saves: bool = True) -> None:
+        """Without `saves` the states of the changes are left empty: packing them takes most of the time."""
         self._settings = settings
+        self._saves = saves
         self._subjects = {name: Subject.load(name, state, settings) for name, state in states.items()}
         # An alert that fires or a row not yet published must not wait for the subject's next event.
         self._active = {name for name, subject in self._subjects.items() if subject.active}
@@ -95,7 +97,7 @@ class Partition:
             alerts=subject.take_alerts(),
             windows=subject.take_windows(closed_only=closed_only),
             # After the two above: what was taken is not to be taken again.
-            state=subject.dump(),
+            state=subject.dump() if self._saves else b"",
             outcomes=outcomes or [],
         )
         (self._active.add if subject.active else self._active.discard)(name)

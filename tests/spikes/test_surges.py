@@ -114,7 +114,7 @@ def test_a_busy_hour_of_every_day_is_learned() -> None:
             alerts += [(day, alert) for alert in fired(watch(subject, events))]
     assert [day for day, _ in alerts if day >= 14] == []
     # The same burst at another hour is a surge.
-    at_night = feed.between(28 * 24 + 2, 28 * 24 + 3, negative=20, neutral=6)
+    at_night = feed.between(28 * 24 + 2, 28 * 24 + 3, negative=30, neutral=6)
     assert fired(watch(subject, at_night))
 
 
@@ -243,8 +243,8 @@ def test_what_lingers_after_the_end_of_a_surge_is_no_new_alert() -> None:
 def test_a_surge_long_after_is_a_new_alert() -> None:
     feed, subject = watched()
     first = fired(watch(subject, surge(feed)))[0]
-    watch(subject, feed.between(WEEK + 1, WEEK + 24, **ORDINARY))
-    second = fired(watch(subject, surge(feed, start=WEEK + 24)))[0]
+    watch(subject, feed.between(WEEK + 1, WEEK + 36, **ORDINARY))
+    second = fired(watch(subject, surge(feed, start=WEEK + 36)))[0]
     assert second.id != first.id
     assert second.revision <= 2
 

@@ -1,0 +1,117 @@
+"""How often a subject's counts go beyond what their distribution allows, learned from its own excesses.
+
+The volume test says how rare a count is if counts are negative binomial. The news of many a subject has heavier
+tails: it jumps to ten times the usual every other day. So of each window length the peaks over a level are kept in
+mind, in the way of extreme value theory: how often they come, against the theory, and how far beyond the level
+they go on average. Surprise beyond the level (natural logarithm of the level over the test's alarms per day) is
+exponential with mean 1 in theory; its real mean has a gamma prior around that, which makes the forecast a Lomax
+distribution. So a count is judged by what this subject's excesses were like, and little history changes little.
+
+A peak teaches no more than what would have fired: one scandal must not hide the next.
+
+Windows overlap, and the tests beside the volume stop some peaks, so there are fewer alarms than the shares of the
+budget add up to. What is missing is made up for, by how many peaks of any window passed all tests.
+
+Source: peaks over threshold, Davison and Smith 1990, "Models for Exceedances over High Thresholds".
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from stream.spikes.state import Floats
+
+HOUR, DAY = 3600, 86_400
+OVER_LEVEL = 10
+"""The level is met so many times as often as a window's share of the budget."""
+# Weights of the theory, in peaks: for how often they come, and for how far they go.
+_PRIOR_PEAKS = 2.0
+_PRIOR_EXCESSES = 10.0
+# Peaks are rare, so what is known of them must be remembered for longer than what is usual.
+_MEMORY = 4
+
+
+# As cut, the excesses of peaks of which one in `OVER_LEVEL` fires have a mean that is too small by that share.
+_UNCUT = OVER_LEVEL / (OVER_LEVEL - 1)
+# What is kept of a window length: decayed peaks, their excess, watched days; and of the peak that goes on, what
+# has been learned of its excess, or less than 0 where none does.
+_PEAKS, _EXCESS, _DAYS, _HEIGHT = range(4)
+
+
+class Tails:
+    """The peaks of all window lengths of a subject."""
+
+    def __init__(self, windows: Sequence[int], false_alarms_per_day: float, half_life_days: float) -> None:
+        self._lengths = windows
+        self._half_life = _MEMORY * half_life_days * DAY
+        self.level = OVER_LEVEL * false_alarms_per_day / len(windows)
+        """Alarms per day by the volume test from which on a count is a peak."""
+        self._allowed = OVER_LEVEL * false_alarms_per_day
+        # A row for each window, and one for what passed all tests, of whatever window.
+        self._sums: Floats = np.zeros((len(windows) + 1, 4), dtype=np.float32)
+        self._sums[:, _HEIGHT] = -1
+        self._last = [0] * (len(windows) + 1)
+
+    @property
+    def pace(self) -> float:
+        """Peaks that passed all tests, over what the budget allows; at most 1."""
+        peaks, _, days, _ = self._sums[-1].tolist()
+        return float(min(1.0, (_PRIOR_PEAKS + peaks) / (_PRIOR_PEAKS + self._allowed * days)))
+
+    def share(self, window: int, alarms: float) -> float:
+        """Alarms per day that a test at this count would give, over what the budget allows this window.
+
+        `alarms`, at most the level, is what the volume test alone would expect of it.
+        """
+        often, weight, scale = self._forecast(window)
+        return float(often * (1 + self._surprise(alarms) / scale) ** -weight)
+
+    def learn(self, window: int, alarms: float, time: int) -> None:
+        """Take a count over the level at `time`; what lies close together is one peak."""
+        height = float(self._sums[window, _HEIGHT])
+        if time - self._last[window] > max(HOUR, self._lengths[window]):
+            height = -1.0
+        excess = min(self._surprise(alarms), self._firing(window))
+        if height < 0:
+            self._sums[window, _PEAKS] += 1
+            height = 0.0
+        self._sums[window, _EXCESS] += np.float32(max(0.0, excess - height))
+        self._sums[window, _HEIGHT] = max(height, excess)
+        self._last[window] = max(self._last[window], time)
+
+    def count(self, time: int) -> None:
+        """Some peak passed all tests at `time`."""
+        if time - self._last[-1] > HOUR:
+            self._sums[-1, _PEAKS] += 1
+        self._last[-1] = max(self._last[-1], time)
+
+    def age(self, seconds: float, *, watched: float) -> None:
+        """Let time pass, of which so many seconds were watched."""
+        self._sums[:, :_HEIGHT] *= np.float32(0.5 ** (seconds / self._half_life))
+        self._sums[:, _DAYS] += np.float32(watched / DAY)
+
+    def _surprise(self, alarms: float) -> float:
+        """How far beyond the level a count is."""
+        return max(0.0, math.log(self.level / max(alarms, 1e-300)))
+
+    def _firing(self, window: int) -> float:
+        """The surprise at which the share is 1."""
+        often, weight, scale = self._forecast(window)
+        return float(scale * max(0.0, often ** (1 / weight) - 1))
+
+    def _forecast(self, window: int) -> tuple[float, float, float]:
+        """How often peaks come, over what the budget allows; shape and scale of their excess."""
+        peaks, excess, days, _ = self._sums[window].tolist()
+        often = OVER_LEVEL * (_PRIOR_PEAKS + peaks) / (_PRIOR_PEAKS + self.level * days)
+        return often, _PRIOR_EXCESSES + peaks, _PRIOR_EXCESSES + _UNCUT * excess
+
+    def dump(self) -> tuple[list[int], Floats]:
+        """The peaks as whole numbers and others."""
+        return self._last, self._sums.ravel()
+
+    def load(self, numbers: Sequence[int], floats: Floats) -> None:
+        """Read what `dump` made; without it nothing is known."""
+        if numbers:
+            self._last = list(numbers)
+            self._sums = floats.reshape(self._sums.shape).copy()

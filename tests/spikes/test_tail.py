@@ -1,0 +1,125 @@
+"""A subject whose counts jump further than the theory says is judged by its own jumps."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.spikes.tail import DAY, HOUR, Tails
+
+BUDGET = 0.03
+WINDOWS = (600, 3600, 21600)
+ALLOWED = BUDGET / len(WINDOWS)
+"""Alarms a day of each window."""
+
+
+def tails() -> Tails:
+    return Tails(WINDOWS, BUDGET, half_life_days=7)
+
+
+def live(subject: Tails, days: int, stretch: float, seed: int = 1, window: int = 0) -> float:
+    """Peaks as often as in theory, but `stretch` times as far; returns alarms over the budget."""
+    generator = random.Random(seed)
+    fired = 0
+    for hour in range(24 * days):
+        subject.age(HOUR, watched=HOUR)
+        if generator.random() < subject.level / 24:
+            alarms = subject.level * math.exp(-stretch * generator.expovariate(1))
+            fired += subject.share(window, alarms) <= 1
+            subject.learn(window, alarms, 2 * hour * HOUR)
+    return fired / (ALLOWED * days)
+
+
+def test_without_history_the_theory_is_believed() -> None:
+    subject = tails()
+    assert subject.share(0, subject.level) == pytest.approx(10)
+    # A little more, since the theory might be wrong.
+    assert 1 < subject.share(0, ALLOWED) < 1.5
+
+
+def test_the_rarer_a_count_in_theory_the_smaller_its_share() -> None:
+    subject = tails()
+    shares = [subject.share(0, subject.level / 10**step) for step in range(12)]
+    assert shares == sorted(shares, reverse=True)
+
+
+@pytest.mark.parametrize(("stretch", "most"), [(1, 1.2), (2, 2.5), (4, 4)])
+def test_a_subject_keeps_near_its_budget_however_far_it_jumps(stretch: float, most: float) -> None:
+    """By theory alone it would alert 3.2 and 5.6 times as often as allowed where it jumps twice and four times
+    as far."""
+    subject = Tails(WINDOWS, 0.3, half_life_days=7)
+    live(subject, 60, stretch)
+    assert 0.5 < live(subject, 10_000, stretch, seed=2) / 10 < most
+
+
+def test_one_scandal_does_not_hide_the_next() -> None:
+    subject = tails()
+    before = subject.share(0, ALLOWED / 100)
+    subject.learn(0, 1e-300, 0)
+    assert subject.share(0, ALLOWED / 100) < 3 * before < 1
+
+
+def test_peaks_that_lie_close_together_are_one() -> None:
+    once, often = tails(), tails()
+    once.learn(0, ALLOWED, 0)
+    for minute in range(0, 300, 50):
+        often.learn(0, ALLOWED, 60 * minute)
+    assert often.share(0, ALLOWED) == once.share(0, ALLOWED)
+    often.learn(0, ALLOWED, 10 * HOUR)
+    assert often.share(0, ALLOWED) > once.share(0, ALLOWED)
+
+
+def test_a_peak_that_grows_counts_by_its_height() -> None:
+    at_once, slowly = tails(), tails()
+    at_once.learn(0, ALLOWED, 0)
+    for step in range(6):
+        slowly.learn(0, ALLOWED * (6 - step), 60 * step)
+    assert slowly.share(0, ALLOWED / 9) == pytest.approx(at_once.share(0, ALLOWED / 9))
+
+
+def test_what_one_window_length_shows_says_nothing_of_another() -> None:
+    subject = tails()
+    live(subject, 200, 5)
+    assert subject.share(1, ALLOWED) < 1.1 < subject.share(0, ALLOWED)
+
+
+def test_wild_months_are_forgotten() -> None:
+    subject = tails()
+    live(subject, 300, 5)
+    wild = subject.share(0, ALLOWED / 1000)
+    subject.age(300 * DAY, watched=0)
+    calm = subject.share(0, ALLOWED / 1000)
+    assert calm < wild / 2
+    assert calm == pytest.approx(tails().share(0, ALLOWED / 1000), rel=0.01)
+
+
+def test_alarms_that_other_tests_stop_are_made_up_for() -> None:
+    subject = tails()
+    assert subject.pace == 1
+    subject.age(100 * DAY, watched=100 * DAY)
+    assert subject.pace < 0.2
+    for day in range(30):
+        subject.count(day * DAY)
+        subject.count(day * DAY + 600)
+    assert 0.8 < subject.pace <= 1
+
+
+@given(st.lists(st.tuples(st.sampled_from([0, 1, 2]), st.floats(0, 0.3), st.integers(0, 10**6)), max_size=20))
+def test_a_state_comes_back(peaks: list[tuple[int, float, int]]) -> None:
+    subject, copy = tails(), tails()
+    for window, alarms, time in peaks:
+        subject.age(time % 7 * HOUR, watched=HOUR)
+        subject.learn(window, alarms, time)
+    copy.load(*subject.dump())
+    assert [copy.share(window, ALLOWED) for window in range(3)] == [
+        subject.share(window, ALLOWED) for window in range(3)
+    ]
+
+
+def test_a_state_from_before_there_were_tails_begins_with_the_theory() -> None:
+    subject = tails()
+    subject.load([], np.zeros(0, dtype=np.float32))
+    assert subject.share(0, ALLOWED) == tails().share(0, ALLOWED)
