@@ -1,200 +1,204 @@
 """How well the surge detector keeps its budget of false alarms, what it finds, and what it costs.
 
-    python -m bench.spikes budget    false alarms per subject and day, over the budget
-    python -m bench.spikes power     share of injected surges that are found, and how soon
-    python -m bench.spikes cost      time per observation, size of the state
+    python -m bench.spikes budget       false alarms per subject and day, over the budget
+    python -m bench.spikes power        injected surges that are found, and how soon, beside an oracle and others
+    python -m bench.spikes nab FOLDER   score on the Numenta Anomaly Benchmark, with default settings
+    python -m bench.spikes cost         time per observation, memory per subject
 
 Streams are simulated with a seed; every subject has a warm-up of two weeks in which nothing is judged. `--budget`
 and `--rates` choose the cells, `--alarms` the precision: so many false alarms are allowed in each cell.
 """
 
 import argparse
+import itertools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+import tracemalloc
+from collections.abc import Callable
 from functools import partial
-from itertools import chain
 from multiprocessing import Pool
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from stream.records import AlertState, Observation, Position
+from bench.nab import FALSE_ALARM_WEIGHTS, Series, detections, read_series, score
+from bench.rivals import ORACLE_RANGE, RIVALS, calibrated, oracle
+from bench.simulation import STREAMS, WARM_UP_HOURS, Events, draw, firings
 from stream.spikes.novelty import minhash
 from stream.spikes.settings import SpikeSettings
 from stream.spikes.subject import Subject
 
-HOUR = 3600
-WARM_UP_HOURS = 14 * 24
-START = int(datetime(2026, 1, 5, tzinfo=UTC).timestamp())
-"""A Monday."""
 SUBJECTS = 8
 """Subjects that share the days of a cell."""
 SURGES_OF_A_HISTORY = 10
-OTHERS = 2
-"""Events that are not negative, for each negative one; they have clusters and seasons of their own."""
-SURGES = ((3, 1), (5, 1), (10, 1 / 6), (2, 6))
+SURGES = tuple(itertools.product((2, 3, 5, 10), (1 / 6, 1, 6)))
 """How many times the usual negatives, for how many hours."""
-
-Hours = npt.NDArray[np.float64]
-Generator = np.random.Generator
-
-
-def poisson(generator: Generator, rate: float, hours: float) -> Hours:
-    """A steady stream: times of its events."""
-    return np.sort(generator.uniform(0, hours, generator.poisson(rate * hours)))
+RATES = (0.2, 1, 5, 20, 100, 500)
+"""Negatives an hour."""
+OWN = "Downtick"
 
 
-def overdispersed(generator: Generator, rate: float, hours: float) -> Hours:
-    """Stories of three items on average, a quarter of an hour apart from the story's first."""
-    stories = poisson(generator, rate / 3, hours)
-    sizes = generator.geometric(1 / 3, len(stories))
-    firsts = np.repeat(stories, sizes)
-    delays = generator.exponential(0.25, len(firsts))
-    delays[np.cumsum(sizes) - sizes] = 0
-    times = np.sort(firsts + delays)
-    return times[times < hours]
+def quiet(stream: str, rate: float, hours: float, seed: int) -> Events:
+    """A subject on which nothing happens."""
+    return draw(stream, np.random.default_rng(seed), rate, hours)
 
 
-def seasonal(generator: Generator, rate: float, hours: float) -> Hours:
-    """By day ten times as much as by night, at weekends a third."""
-    times = poisson(generator, 2 * rate, hours)
-    daily = 0.5 + 0.41 * np.sin(2 * np.pi * (times % 24 - 9) / 24)
-    weekly = np.where(times % 168 >= 120, 1 / 3, 1)
-    return times[generator.uniform(size=len(times)) < daily * weekly]
-
-
-def drifting(generator: Generator, rate: float, hours: float) -> Hours:
-    """A rate that swings by half within six weeks."""
-    times = poisson(generator, 1.5 * rate, hours)
-    level = (1 + 0.5 * np.sin(2 * np.pi * times / (42 * 24))) / 1.5
-    return times[generator.uniform(size=len(times)) < level]
-
-
-STREAMS: dict[str, Callable[[Generator, float, float], Hours]] = {
-    "poisson": poisson,
-    "overdispersed": overdispersed,
-    "seasonal": seasonal,
-    "drifting": drifting,
-}
-
-
-def observations(negatives: Hours, others: Hours, offset: int = 0) -> Iterator[Observation]:
-    """Both kinds of events in the order of their times."""
-    times = np.concatenate([negatives, others])
-    for place in np.argsort(times).tolist():
-        negative = place < len(negatives)
-        offset += 1
-        yield Observation.model_construct(
-            position=Position.model_construct(topic="news.raw", partition=0, offset=offset),
-            id=str(offset),
-            time=datetime.fromtimestamp(START + float(times[place]) * HOUR, UTC),
-            sentiment="negative" if negative else "neutral",
-            negative=0.9 if negative else 0.1,
-            topics=[],
-            signature=None,
-            excerpt=None,
-            url=None,
-        )
-
-
-def firings(subject: Subject, events: Iterable[Observation]) -> list[float]:
-    """The hours at which alerts fired, each alert once."""
-    fired: dict[str, float] = {}
-    for event in events:
-        subject.observe(event, "simulated")
-        for alert in subject.take_alerts():
-            if alert.state is AlertState.FIRING:
-                fired.setdefault(alert.id, (alert.updated_at.timestamp() - START) / HOUR)
-    return list(fired.values())
-
-
-def false_alarms(stream: str, rate: float, days: float, settings: SpikeSettings, seed: int) -> int:
+def false_alarms(stream: str, rate: float, hours: float, settings: SpikeSettings, seed: int) -> int:
     """Alerts of one subject on which nothing happened, after the warm-up."""
-    generator = np.random.default_rng(seed)
-    hours = WARM_UP_HOURS + 24 * days
-    negatives = STREAMS[stream](generator, rate, hours)
-    others = STREAMS[stream](generator, OTHERS * rate, hours)
-    fired = firings(Subject("simulated", settings), observations(negatives, others))
-    return sum(hour >= WARM_UP_HOURS for hour in fired)
+    events = quiet(stream, rate, hours, seed)
+    return sum(hour >= WARM_UP_HOURS for hour in firings(Subject("x", settings), events.observations()))
 
 
-def delays(
-    stream: str, rate: float, surge: tuple[float, float], settings: SpikeSettings, seed: int
-) -> list[float | None]:
-    """Minutes until surges are found that follow one history; None for those that are missed.
-
-    A surge is told by its factor and its hours.
-    """
-    factor, hours = surge
-    generator = np.random.default_rng(seed)
-    begin = WARM_UP_HOURS + generator.uniform(0, 168)
-    end = begin + hours
-    history = Subject("simulated", settings)
-    before = STREAMS[stream](generator, rate, begin), STREAMS[stream](generator, OTHERS * rate, begin)
-    firings(history, observations(*before))
-    state = history.dump()
-    found: list[float | None] = []
-    for _ in range(SURGES_OF_A_HISTORY):
-        # A surge multiplies what the stream has at that hour, so a surge by night is one of the night's rate.
-        negatives = STREAMS[stream](generator, rate * factor, end)
-        others = STREAMS[stream](generator, OTHERS * rate, end)
-        events = observations(negatives[negatives >= begin], others[others >= begin], 10**9)
-        fired = firings(Subject.load("simulated", state, settings), events)
-        found.append((fired[0] - begin) * 60 if fired else None)
-    return found
-
-
-def show_budget(arguments: argparse.Namespace, settings: SpikeSettings) -> None:
+def show_budget(arguments: argparse.Namespace) -> None:
     """Print observed false alarms over the budget."""
-    days = max(1.0, arguments.alarms / arguments.budget / SUBJECTS)
+    settings = SpikeSettings(false_alarms_per_day=arguments.budget)
+    days = max(125.0, arguments.alarms / arguments.budget / SUBJECTS)
     print(f"budget {arguments.budget:g} a day, {SUBJECTS * days:.0f} subject-days a cell")
     print(f"{'stream':15}{'per hour':>9}{'alarms':>8}{'observed / budget':>19}")
     with Pool(arguments.processes) as pool:
         for stream in arguments.streams:
             for rate in arguments.rates:
-                count = partial(false_alarms, stream, rate, days, settings)
+                count = partial(false_alarms, stream, rate, WARM_UP_HOURS + 24 * days, settings)
                 alarms = sum(pool.map(count, range(SUBJECTS), chunksize=1))
                 ratio = alarms / (SUBJECTS * days * arguments.budget)
                 print(f"{stream:15}{rate:9g}{alarms:8d}{ratio:19.2f}", flush=True)
 
 
-def show_power(arguments: argparse.Namespace, settings: SpikeSettings) -> None:
-    """Print the share of surges found, and the median delay."""
-    print(f"{'stream':15}{'per hour':>9}{'surge':>14}{'found':>9}{'median delay':>15}")
+Found = dict[str, list[float | None]]
+"""By detector: minutes until each surge was found, None where it was not."""
+
+
+def search(
+    cell: tuple[str, float],
+    surge: tuple[float, float],
+    settings: SpikeSettings,
+    strictness: dict[str, float],
+    seed: int,
+) -> Found:
+    """What each detector makes of surges that follow one history.
+
+    A cell is told by its stream and rate, a surge by its factor and its hours.
+    """
+    (stream, rate), (factor, hours) = cell, surge
+    generator = np.random.default_rng(10_000 + seed)
+    begin = WARM_UP_HOURS + generator.uniform(0, 168)
+    end = begin + hours
+    history = draw(stream, generator, rate, begin)
+    subject = Subject("x", settings)
+    firings(subject, history.observations())
+    state = subject.dump()
+    rivals = {name: rival for name, (rival, _) in RIVALS.items()} | {"oracle": oracle(stream, rate)}
+    found: Found = {name: [] for name in (OWN, *rivals)}
+    for _ in range(SURGES_OF_A_HISTORY):
+        # A surge multiplies what the stream has at that hour, so a surge by night is one of the night's rate.
+        negatives = draw(stream, generator, rate * factor, end).between(begin, end)
+        others = draw(stream, generator, rate, end).between(begin, end).others
+        events = Events(negatives.negatives, negatives.stories, others, history.reposts)
+        own = firings(Subject.load("x", state, settings), events.observations(10**9))
+        alerts = {OWN: own} | {
+            name: rival(np.concatenate([history.negatives, events.negatives]), end, strictness[name])
+            for name, rival in rivals.items()
+        }
+        for name, times in alerts.items():
+            hits = [hour for hour in times if hour >= begin]
+            found[name].append((hits[0] - begin) * 60 if hits else None)
+    return found
+
+
+def show_power(arguments: argparse.Namespace) -> None:
+    """Print the share of surges found and the median delay of each detector, all at the same budget."""
+    settings = SpikeSettings(false_alarms_per_day=arguments.budget)
+    days = arguments.alarms / arguments.budget / SUBJECTS
+    names = [OWN, "oracle", *RIVALS]
+    print(f"share found, median delay in minutes, at {arguments.budget:g} false alarms a day")
+    print(f"{'stream':14}{'rate':>5}{'surge':>14}" + "".join(f"{name:>15}" for name in names))
     with Pool(arguments.processes) as pool:
-        for stream in arguments.streams:
-            for rate in arguments.rates:
-                for factor, hours in SURGES:
-                    find = partial(delays, stream, rate, (factor, hours), settings)
-                    found = list(chain.from_iterable(pool.map(find, range(arguments.histories))))
-                    hits = [delay for delay in found if delay is not None]
-                    delay = f"{np.median(hits):.0f} min" if hits else "–"
-                    surge = f"{factor:g} × {hours * 60:.0f} min"
-                    share = f"{len(hits) / len(found):.1%}"
-                    print(f"{stream:15}{rate:9g}{surge:>14}{share:>9}{delay:>15}", flush=True)
+        for stream, rate in itertools.product(arguments.streams, arguments.rates):
+            strictness = _strictness(stream, rate, days, arguments.budget)
+            for factor, hours in SURGES:
+                look = partial(search, (stream, rate), (factor, hours), settings, strictness)
+                parts = pool.map(look, range(arguments.histories), chunksize=1)
+                cells = [_cell([delay for part in parts for delay in part[name]]) for name in names]
+                surge = f"{factor:g} × {hours * 60:.0f} min"
+                print(
+                    f"{stream:14}{rate:5g}{surge:>14}" + "".join(f"{cell:>15}" for cell in cells), flush=True
+                )
 
 
-def show_cost(arguments: argparse.Namespace, settings: SpikeSettings) -> None:
+def _strictness(stream: str, rate: float, days: float, budget: float) -> dict[str, float]:
+    hours = WARM_UP_HOURS + 24 * days
+    streams = [quiet(stream, rate, hours, seed).negatives for seed in range(SUBJECTS)]
+    rivals = RIVALS | {"oracle": (oracle(stream, rate), ORACLE_RANGE)}
+    return {
+        name: calibrated(
+            rival, bounds, streams, hours, warm_up=WARM_UP_HOURS, allowed=budget * days * SUBJECTS
+        )
+        for name, (rival, bounds) in rivals.items()
+    }
+
+
+def _cell(delays: list[float | None]) -> str:
+    hits = [delay for delay in delays if delay is not None]
+    share = len(hits) / len(delays)
+    return f"{share:.0%}" + (f", {np.median(hits):.0f}" if hits else "")
+
+
+def show_nab(arguments: argparse.Namespace) -> None:
+    """Print the score with default settings, by series and in all, and that of settings chosen leaving one out."""
+    series = list(read_series(arguments.folder))
+    settings = SpikeSettings()
+    with Pool(arguments.processes) as pool:
+        found = pool.map(partial(detections, settings=settings), [file for file, _ in series], chunksize=1)
+    results = [(one, rows) for (_, one), rows in zip(series, found, strict=True)]
+    for (file, one), rows in zip(series, found, strict=True):
+        hits = sum(any(first <= row <= last for row in rows) for first, last in one.windows)
+        print(
+            f"{file.stem}: {hits} of {len(one.windows)} windows found, {_outside(one, rows)} alerts outside"
+        )
+    for profile in FALSE_ALARM_WEIGHTS:
+        print(f"{profile}: {score(results, profile):.1f}")
+
+
+def _outside(series: Series, rows: list[int]) -> int:
+    return sum(
+        row >= series.probation and not any(first <= row <= last for first, last in series.windows)
+        for row in rows
+    )
+
+
+def show_cost(arguments: argparse.Namespace) -> None:
     """Print processor time per observation, and of packing the state."""
+    settings = SpikeSettings()
     text = "Regulator opens an inquiry into the safety of the maker's toasters after three fires"
     print(f"minhash of a headline: {_microseconds(lambda: minhash(text), 2000):.0f} µs")
     for rate in arguments.rates:
-        generator = np.random.default_rng(1)
-        negatives = poisson(generator, rate, 336)
-        events = list(observations(negatives, poisson(generator, 3 * rate, 336)))
-        subject = Subject("simulated", settings)
+        events = list(quiet("poisson", rate, 336, 1).observations())
+        subject = Subject("x", settings)
         started = time.process_time()
         for event in events:
             subject.observe(event, "simulated")
         each = (time.process_time() - started) / len(events) * 1e6
         state = subject.dump()
-        load = partial(Subject.load, "simulated", state, settings)
+        load = partial(Subject.load, "x", state, settings)
         print(
             f"{rate:6g} negatives an hour: {each:.0f} µs an observation, state of {len(state)} bytes,"
             f" dump {_microseconds(subject.dump, 200):.0f} µs, load {_microseconds(load, 200):.0f} µs"
         )
+    events = list(quiet("poisson", 1, 72, 1).observations())
+    for count in (1, 1_000, 100_000):
+        tracemalloc.start()
+        subjects = [Subject(str(number), settings) for number in range(count)]
+        rounds = max(1, 20_000 // count)
+        for subject in subjects:
+            subject.observe(events[0], "simulated")
+        memory = tracemalloc.get_traced_memory()[0] / count
+        tracemalloc.stop()
+        started = time.process_time()
+        for event in itertools.islice(itertools.cycle(events[1:]), min(rounds, len(events) - 1)):
+            for subject in subjects:
+                subject.observe(event, "simulated")
+        each = (time.process_time() - started) / (count * min(rounds, len(events) - 1)) * 1e6
+        print(f"{count:7,} subjects: {each:.0f} µs an observation, {memory / 1024:.1f} KiB each in memory")
 
 
 def _microseconds(call: Callable[[], object], times: int) -> float:
@@ -207,18 +211,24 @@ def _microseconds(call: Callable[[], object], times: int) -> float:
 def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("measure", choices=("budget", "power", "cost"))
-    parser.add_argument("--budget", type=float, default=0.1, help="false alarms per subject and day")
-    parser.add_argument("--rates", type=float, nargs="+", default=[0.2, 1, 5, 20, 100])
-    parser.add_argument("--streams", nargs="+", choices=list(STREAMS), default=list(STREAMS))
-    parser.add_argument("--alarms", type=float, default=100, help="false alarms allowed in each cell")
-    parser.add_argument("--histories", type=int, default=20, help="ten surges follow each")
-    parser.add_argument("--minimum-ratio", type=float, default=SpikeSettings().minimum_ratio)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
+    measures = parser.add_subparsers(required=True)
+    for name, show in {"budget": show_budget, "power": show_power}.items():
+        measure = measures.add_parser(name)
+        measure.add_argument("--rates", type=float, nargs="+", default=RATES)
+        measure.add_argument("--budget", type=float, default=0.1, help="false alarms per subject and day")
+        measure.add_argument("--streams", nargs="+", choices=list(STREAMS), default=list(STREAMS))
+        measure.add_argument("--alarms", type=float, default=100, help="false alarms allowed in each cell")
+        measure.add_argument("--histories", type=int, default=20, help="ten surges follow each")
+        measure.set_defaults(show=show)
+    nab = measures.add_parser("nab")
+    nab.add_argument("folder", type=Path, help="has the series' CSV files and combined_windows.json")
+    nab.set_defaults(show=show_nab)
+    cost = measures.add_parser("cost")
+    cost.add_argument("--rates", type=float, nargs="+", default=RATES)
+    cost.set_defaults(show=show_cost)
     arguments = parser.parse_args()
-    settings = SpikeSettings(false_alarms_per_day=arguments.budget, minimum_ratio=arguments.minimum_ratio)
-    show = {"budget": show_budget, "power": show_power, "cost": show_cost}[arguments.measure]
-    show(arguments, settings)
+    arguments.show(arguments)
 
 
 if __name__ == "__main__":
