@@ -45,6 +45,8 @@ def describe(alert: Alert) -> Text:
     line.append(f"{alert.state.value:<8} {alert.severity.value:<6} ", style=colour)
     line.append(f"{alert.subject}  ", style="bold")
     line.append(alert.reason)
+    if alert.muted:
+        line.append(f"  (muted by {alert.muted})", style="dim")
     return line
 
 
@@ -57,14 +59,17 @@ def alerts() -> None:
 @config_option
 @click.option("--from-start", is_flag=True, help="Show the alerts that are already there, too.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--muted", is_flag=True, help="Show what the desk's rules mute, too.")
 @reports_errors
-def tail(config: Path | None, *, from_start: bool, as_json: bool) -> None:
+def tail(config: Path | None, *, from_start: bool, as_json: bool, muted: bool) -> None:
     """Follow the alerts until Ctrl-C."""
     settings = load_settings(config)
     console = Console(soft_wrap=True)
 
     async def follow() -> None:
         async for alert in follow_alerts(settings, from_start=from_start):
+            if alert.muted and not muted:
+                continue
             if as_json:
                 click.echo(alert.to_bytes())
             else:

@@ -11,6 +11,7 @@ import click
 from stream.bundle import BundleError
 from stream.engine.errors import EngineError
 from stream.kafka import BrokerError, StallError
+from stream.rules import RulesError
 from stream.settings import CONFIG_VARIABLE, SettingsError
 from stream.spikes.state import StateError
 from stream.watchlist import WatchlistError
@@ -40,6 +41,7 @@ EXPECTED = (
     EngineError,
     StateError,
     WatchlistError,
+    RulesError,
     UsageError,
 )
 

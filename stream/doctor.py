@@ -15,6 +15,7 @@ from stream.command import EXPECTED, config_option
 from stream.engine.engine import Engine
 from stream.engine.errors import EngineError
 from stream.kafka import partition_counts
+from stream.rules import load_rules
 from stream.settings import Settings, load_settings
 from stream.topics import topic_configurations
 from stream.watchlist import load_watchlist
@@ -47,6 +48,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _checked("provider", lambda: _provider(settings))
     if settings.watchlist is not None:
         yield _checked("watch list", lambda: _watchlist(settings))
+    if settings.rules is not None:
+        yield _checked("rules", lambda: _rules(settings))
     yield _checked("broker", lambda: _broker(settings))
     yield _checked("topics", lambda: _topics(settings))
     yield _checked("web port", lambda: _port(settings))
@@ -101,6 +104,11 @@ def _provider(settings: Settings) -> str:
 def _watchlist(settings: Settings) -> str:
     assert settings.watchlist is not None
     return f"{len(load_watchlist(settings.watchlist).mentions)} companies"
+
+
+def _rules(settings: Settings) -> str:
+    assert settings.rules is not None
+    return f"{len(load_rules(settings.rules, settings.spikes))} rules"
 
 
 def _broker(settings: Settings) -> str:

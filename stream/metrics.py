@@ -184,7 +184,13 @@ class WatchMetrics:
         )
         self._alerts = Counter(
             "downtick_alerts_published_total",
-            "Alert revisions published.",
+            "Alert revisions published, muted ones left out.",
+            ["state", "severity"],
+            registry=registry,
+        )
+        self._muted = Counter(
+            "downtick_alerts_muted_total",
+            "Alert revisions published that the desk's rules mute.",
             ["state", "severity"],
             registry=registry,
         )
@@ -228,9 +234,11 @@ class WatchMetrics:
         if outcome is Outcome.COUNTED and self._is_watched(subject):
             self._subject.labels(subject, sentiment).inc()
 
-    def alert_published(self, state: str, severity: str, latency_seconds: float | None) -> None:
+    def alert_published(
+        self, state: str, severity: str, latency_seconds: float | None, *, muted: bool
+    ) -> None:
         """An alert's revision is confirmed by the broker."""
-        self._alerts.labels(state, severity).inc()
+        (self._muted if muted else self._alerts).labels(state, severity).inc()
         if latency_seconds is not None:
             self._delay.observe(max(latency_seconds, 0.0))
 

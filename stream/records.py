@@ -247,6 +247,8 @@ class Alert(Record):
     """All of this in a sentence."""
     bundle: str | None = None
     """Hash of the model bundle that judged the newest of these events."""
+    muted: str | None = None
+    """The desk's rule that this revision is not to be told by, and why; empty where it is to be told."""
 
 
 class DeadLetterReason(StrEnum):

@@ -160,6 +160,8 @@ class Settings(BaseSettings):
     """The model bundle's folder; without it, the one that ships with Downtick."""
     watchlist: Path | None = None
     """YAML file of the companies to find in texts."""
+    rules: Path | None = None
+    """YAML file of what a desk wants on top: see `stream/rules.py`."""
     kafka: KafkaSettings = KafkaSettings()
     topics: TopicSettings = TopicSettings()
     engine: EngineSettings = EngineSettings()
@@ -218,7 +220,7 @@ def load_settings(file: Path | None = None) -> Settings:
         file = Path(os.environ[CONFIG_VARIABLE])
     values = _read_yaml(file) if file else {}
     if file:
-        for key in ("bundle", "watchlist"):
+        for key in ("bundle", "watchlist", "rules"):
             if isinstance(values.get(key), str):
                 values[key] = file.parent / values[key]
     problems = _unknown_variables()

@@ -21,6 +21,7 @@ from stream.kafka import BrokerError, FencedError, require_topics
 from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, SENTIMENTS, TOPIC_HEAD
 from stream.logs import configure_logging
 from stream.metrics import EngineMetrics, ScoreMetrics, WatchMetrics
+from stream.rules import Rules, load_rules
 from stream.score.compose import ALL, topic_subject
 from stream.score.stage import ScoreStage
 from stream.settings import Settings, load_settings
@@ -78,6 +79,7 @@ class Worker:
         bundle = load_bundle(settings.bundle)
         require_heads(bundle)
         watchlist = load_watchlist(settings.watchlist) if settings.watchlist else Watchlist([])
+        rules = load_rules(settings.rules, settings.spikes) if settings.rules else Rules()
         counts = await require_topics(
             settings.kafka,
             topic_configurations(settings),
@@ -93,6 +95,7 @@ class Worker:
         if "watch" in self._stages:
             watch = WatchStage(
                 settings,
+                rules,
                 WatchMetrics(registry, watched_subjects(bundle, watchlist)),
                 fail=self._fail,
             )

@@ -18,6 +18,7 @@ from stream.bundle import load_bundle
 from stream.command import UsageError, config_option, reports_errors
 from stream.engine.engine import Engine
 from stream.records import Alert
+from stream.rules import Rules, load_rules
 from stream.settings import Settings, load_settings
 from stream.watchlist import Watchlist, load_watchlist
 
@@ -84,7 +85,7 @@ def backtest(
 
 
 def _run_events(files: Sequence[Path], settings: Sequence[Settings]) -> tuple[list[Backtest], list[str]]:
-    tests = [Backtest(one.spikes) for one in settings]
+    tests = [Backtest(one.spikes, _rules(one)) for one in settings]
     watchlist = load_watchlist(settings[0].watchlist) if settings[0].watchlist else Watchlist([])
     feed = Feed(files, settings[0], lambda: _loaded(settings[0]), watchlist)
     with Progress(disable=not sys.stderr.isatty()) as progress:
@@ -101,7 +102,7 @@ def _run_events(files: Sequence[Path], settings: Sequence[Settings]) -> tuple[li
 
 def _run_counts(files: Sequence[Path], settings: Sequence[Settings]) -> tuple[list[Backtest], list[str]]:
     # Of nothing but negatives the share is always 1: only their number can tell.
-    tests = [Backtest(one.spikes.model_copy(update={"volume_only": True})) for one in settings]
+    tests = [Backtest(one.spikes.model_copy(update={"volume_only": True}), _rules(one)) for one in settings]
     if len({file.stem for file in files}) < len(files):
         raise UsageError("two files of counts have the same name, which is to be their subject's")
     rows = merged_counts(files)
@@ -111,6 +112,10 @@ def _run_counts(files: Sequence[Path], settings: Sequence[Settings]) -> tuple[li
     for test in tests:
         test.finish()
     return tests, [f"{len(rows):,} rows"]
+
+
+def _rules(settings: Settings) -> Rules:
+    return load_rules(settings.rules, settings.spikes) if settings.rules else Rules()
 
 
 def _loaded(settings: Settings) -> Engine:

@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from stream.records import Alert, Observation, Observations, Window
+from stream.records import Alert, AlertState, Observation, Observations, Window
+from stream.rules import Rules
 from stream.spikes.settings import SpikeSettings
 from stream.watch.keeper import Change, Partition
 
@@ -16,16 +17,18 @@ LONGEST_END = timedelta(days=3)
 class Backtest:
     """Takes observations in the order of their times and gathers what the stream would have published."""
 
-    def __init__(self, settings: SpikeSettings) -> None:
-        self._subjects = Partition({}, settings, saves=False)
+    def __init__(self, settings: SpikeSettings, rules: Rules | None = None) -> None:
+        self._subjects = Partition({}, settings, rules, saves=False)
         self._reached: datetime | None = None
         self._alerts: dict[str, Alert] = {}
+        self._told: set[str] = set()
+        """Those of which a firing revision was not muted."""
         self._windows: dict[str, Window] = {}
 
     @property
     def alerts(self) -> list[Alert]:
-        """The last revision of each alert that fired, in the order of firing."""
-        fired = [alert for alert in self._alerts.values() if alert.fired_at is not None]
+        """The last revision of each alert that fired and was told, in the order of firing."""
+        fired = [alert for alert in self._alerts.values() if alert.id in self._told]
         return sorted(fired, key=lambda alert: (alert.fired_at or alert.started_at, alert.subject))
 
     @property
@@ -62,4 +65,9 @@ class Backtest:
     def _keep(self, changes: Iterable[Change]) -> None:
         for change in changes:
             self._alerts.update({alert.id: alert for alert in change.alerts})
+            self._told |= {
+                alert.id
+                for alert in change.alerts
+                if alert.state is AlertState.FIRING and alert.muted is None
+            }
             self._windows.update({row.key: row for row in change.windows})

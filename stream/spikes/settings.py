@@ -10,6 +10,16 @@ MINUTE_WINDOWS_SECONDS = 3600
 """Windows up to this length are counted by the minute, longer ones by the trend's intervals."""
 
 
+class Threshold(BaseModel):
+    """A surge whatever the history: so many negatives within so long."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    negatives: int = Field(ge=1)
+    seconds: int = Field(ge=60)
+    """One of the lengths of `windows_seconds`."""
+
+
 class SpikeSettings(BaseModel):
     """Settings of the surge detector."""
 
@@ -23,6 +33,8 @@ class SpikeSettings(BaseModel):
     """Fewer negatives than this in a window are never a surge; of reposts the k-th counts 1/k here."""
     minimum_ratio: float = Field(default=1.2, ge=1)
     """A surge has at least so many times the expected negatives, however sure the test is."""
+    threshold: Threshold | None = None
+    """A surge whatever the history; yellow, unless the history says more."""
     volume_only: bool = False
     """Judge by volume alone, without the gate on the share of negatives."""
     resolve_after_seconds: int = Field(default=1800, ge=60)
@@ -47,6 +59,15 @@ class SpikeSettings(BaseModel):
         if any(seconds % 60 for seconds in value) or value[0] < 60 or value[-1] > 86_400:
             raise ValueError("must be whole minutes between 60 and 86400")
         return value
+
+    @model_validator(mode="after")
+    def _threshold_has_a_window(self) -> Self:
+        if self.threshold is not None and self.threshold.seconds not in self.windows_seconds:
+            raise ValueError(
+                f"threshold: seconds must be one of the windows {list(self.windows_seconds)},"
+                f" and is {self.threshold.seconds}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _intervals_fit_the_windows(self) -> Self:

@@ -123,6 +123,11 @@ class Subject:
         """The latest alert, whatever has become of it."""
         return self._cycle.life
 
+    @property
+    def current(self) -> Alert | None:
+        """The alert as it is now, where there is one that is not over."""
+        return self._told(self._cycle.life) if self._cycle.life is not None and self._cycle.active else None
+
     def take_alerts(self) -> list[Alert]:
         """The revisions since the last call, oldest first.
 
@@ -178,6 +183,8 @@ class Subject:
                 self._history.tails.count(end)
             findings += found
             for peak in peaks:
+                if peak.alarms > self._history.tails.level:
+                    continue
                 self._history.tails.learn(peak.window, peak.alarms, end)
         if self._cycle.see(findings, self._history.now):
             self._publish()
@@ -191,36 +198,35 @@ class Subject:
             self._proof.forget(now - windows[0])
 
     def _publish(self) -> None:
-        life = self._cycle.life
-        if life is None:
-            return
+        if self._cycle.life is not None:
+            self._alerts.append(self._told(self._cycle.life))
+
+    def _told(self, life: Life) -> Alert:
         now = self._history.now
         finding = life.strongest
         topics = self._proof.topics
         resolved = life.resolved if life.state is AlertState.RESOLVED else None
-        self._alerts.append(
-            Alert(
-                id=self._cycle.id,
-                revision=life.revision,
-                subject=self.name,
-                state=life.state,
-                severity=life.severity,
-                started_at=_moment(life.started),
-                updated_at=_moment(now if resolved is None else resolved),
-                fired_at=None if life.fired is None else _moment(life.fired),
-                resolved_at=None if resolved is None else _moment(resolved),
-                window_seconds=finding.seconds,
-                negative=finding.negative,
-                total=finding.total,
-                expected_negative=round(finding.expected, 3),
-                expected_share=round(finding.expected_share, 4),
-                probability=finding.probability,
-                peak_negative=life.peaks[finding.seconds],
-                topics=topics,
-                evidence=self._proof.worst,
-                reason=reason(finding, topics),
-                bundle=self._bundle,
-            )
+        return Alert(
+            id=self._cycle.id,
+            revision=life.revision,
+            subject=self.name,
+            state=life.state,
+            severity=life.severity,
+            started_at=_moment(life.started),
+            updated_at=_moment(now if resolved is None else resolved),
+            fired_at=None if life.fired is None else _moment(life.fired),
+            resolved_at=None if resolved is None else _moment(resolved),
+            window_seconds=finding.seconds,
+            negative=finding.negative,
+            total=finding.total,
+            expected_negative=round(finding.expected, 3),
+            expected_share=round(finding.expected_share, 4),
+            probability=finding.probability,
+            peak_negative=life.peaks[finding.seconds],
+            topics=topics,
+            evidence=self._proof.worst,
+            reason=reason(finding, topics),
+            bundle=self._bundle,
         )
 
     def dump(self) -> bytes:

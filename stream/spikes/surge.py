@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from stream.spikes.baseline import HOUR, Forecast
 from stream.spikes.history import Counts, History
 from stream.spikes.lifecycle import Finding
-from stream.spikes.settings import SpikeSettings
+from stream.spikes.settings import SpikeSettings, Threshold
 from stream.spikes.surprise import alarms_per_day, share_rises
 from stream.spikes.tail import OVER_LEVEL
 
@@ -27,6 +27,8 @@ class Peak:
     """How often a day the volume test would meet such a count by chance."""
     probability: float
     in_alert: bool
+    over_threshold: bool
+    """Whether the user's own threshold makes it a surge."""
 
 
 def find_peaks(history: History, settings: SpikeSettings, end: int, *, active: bool) -> list[Peak]:
@@ -37,15 +39,18 @@ def find_peaks(history: History, settings: SpikeSettings, end: int, *, active: b
     peaks = []
     for window, seconds in enumerate(settings.windows_seconds):
         counts = history.window(seconds, end)
-        if counts is None or counts.weight < settings.minimum_negatives:
+        if counts is None:
+            continue
+        over = _is_over(settings.threshold, counts, seconds)
+        if not over and counts.weight < settings.minimum_negatives:
             continue
         forecast = history.forecast(counts, in_alert=active)
-        if not _is_raised(counts, forecast, settings, seconds):
+        if not over and not _is_raised(counts, forecast, settings, seconds):
             continue
         variance = forecast.variance(history.dispersion[window])
         alarms, tail = alarms_per_day(counts.weight, forecast.mean, variance, seconds)
-        if alarms <= history.tails.level:
-            peaks.append(Peak(window, seconds, counts, forecast, alarms, tail, active))
+        if over or alarms <= history.tails.level:
+            peaks.append(Peak(window, seconds, counts, forecast, alarms, tail, active, over))
     return peaks
 
 
@@ -57,10 +62,10 @@ def surges(
     for peak in peaks:
         counts, forecast = peak.counts, peak.forecast
         excess = history.tails.share(peak.window, peak.alarms)
-        if excess > OVER_LEVEL or not _goes_on(counts, forecast):
+        if not peak.over_threshold and (excess > OVER_LEVEL or not _goes_on(counts, forecast)):
             continue
         mixture = history.mixture(counts, in_alert=peak.in_alert)
-        if not (firing or settings.volume_only) and not share_rises(
+        if not (peak.over_threshold or firing or settings.volume_only) and not share_rises(
             counts.negative,
             counts.total,
             history_negative=mixture.negative,
@@ -76,11 +81,15 @@ def surges(
                 expected=forecast.mean * mixture.copies,
                 expected_share=mixture.share,
                 probability=peak.probability,
-                excess=excess * history.tails.pace,
-                ratio=counts.weight / forecast.mean,
+                excess=min(1.0, excess) if peak.over_threshold else excess * history.tails.pace,
+                ratio=counts.weight / max(forecast.mean, 1e-9),
             )
         )
     return findings
+
+
+def _is_over(threshold: Threshold | None, counts: Counts, seconds: int) -> bool:
+    return threshold is not None and seconds == threshold.seconds and counts.negative >= threshold.negatives
 
 
 def _is_raised(counts: Counts, forecast: Forecast, settings: SpikeSettings, seconds: int) -> bool:

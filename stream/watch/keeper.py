@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from stream.records import Alert, AlertState, Observation, Observations, Window
-from stream.spikes.lifecycle import Life
+from stream.rules import Rules
 from stream.spikes.settings import SpikeSettings
 from stream.spikes.subject import Outcome, Subject
 
@@ -27,11 +27,22 @@ class Partition:
     `states` is what its log holds of each subject. Raises `StateError` where that cannot be read.
     """
 
-    def __init__(self, states: Mapping[str, bytes], settings: SpikeSettings, *, saves: bool = True) -> None:
+    def __init__(
+        self,
+        states: Mapping[str, bytes],
+        settings: SpikeSettings,
+        rules: Rules | None = None,
+        *,
+        saves: bool = True,
+    ) -> None:
         """Without `saves` the states of the changes are left empty: packing them takes most of the time."""
         self._settings = settings
         self._saves = saves
-        self._subjects = {name: Subject.load(name, state, settings) for name, state in states.items()}
+        self._rules = rules or Rules()
+        self._subjects = {
+            name: Subject.load(name, state, self._rules.settings(name, settings))
+            for name, state in states.items()
+        }
         # An alert that fires or a row not yet published must not wait for the subject's next event.
         self._active = {name for name, subject in self._subjects.items() if subject.active}
         self.time: datetime | None = None
@@ -75,17 +86,17 @@ class Partition:
             if change.alerts or change.windows:
                 yield change
 
-    def firing(self) -> Iterable[tuple[str, Life]]:
-        """The subjects whose alerts fire now, with the alerts."""
+    def firing(self) -> Iterable[Alert]:
+        """The alerts that fire now, muted ones left out."""
         for name in self._active:
-            alert = self._subjects[name].alert
-            if alert is not None and alert.state is AlertState.FIRING:
-                yield name, alert
+            alert = self._subjects[name].current
+            if alert is not None and alert.state is AlertState.FIRING and not self._rules.judge(alert).muted:
+                yield alert
 
     def _subject(self, name: str) -> Subject:
         subject = self._subjects.get(name)
         if subject is None:
-            subject = self._subjects[name] = Subject(name, self._settings)
+            subject = self._subjects[name] = Subject(name, self._rules.settings(name, self._settings))
         return subject
 
     def _change(
@@ -94,7 +105,7 @@ class Partition:
         subject = self._subjects[name]
         change = Change(
             subject=name,
-            alerts=subject.take_alerts(),
+            alerts=[self._rules.judge(alert) for alert in subject.take_alerts()],
             windows=subject.take_windows(closed_only=closed_only),
             # After the two above: what was taken is not to be taken again.
             state=subject.dump() if self._saves else b"",

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from stream.kafka import FencedError, StallError, new_producer
 from stream.metrics import WatchMetrics
 from stream.records import Alert, AlertState, Observations, Tick
+from stream.rules import Rules
 from stream.settings import Settings
 from stream.watch.app import faust_app
 from stream.watch.cursor import Cursor, Step, cursor_key, is_cursor
@@ -55,11 +56,12 @@ class WatchStage(Service):
     """Owns the Faust app, the partitions' subjects, and a producer for alerts, the trend and the states."""
 
     def __init__(
-        self, settings: Settings, metrics: WatchMetrics, *, fail: Callable[[Exception], None]
+        self, settings: Settings, rules: Rules, metrics: WatchMetrics, *, fail: Callable[[Exception], None]
     ) -> None:
         """`fail` ends the worker with an error."""
         super().__init__()
         self._settings = settings
+        self._rules = rules
         self._metrics = metrics
         self._fail = fail
         self._assigned: frozenset[TP] | None = None
@@ -183,7 +185,7 @@ class WatchStage(Service):
         cursor = Cursor(number, rows.get(cursor_key(number)))
         states = {key.decode(): state for key, state in rows.items() if not is_cursor(key)}
         self.log.info("partition %d: %d subjects, on from offset %d", number, len(states), cursor.following)
-        owned = self._owned[number] = Owned(Partition(states, self._settings.spikes), cursor)
+        owned = self._owned[number] = Owned(Partition(states, self._settings.spikes, self._rules), cursor)
         return owned
 
     def _abandoned(self) -> bool:
@@ -276,10 +278,14 @@ class WatchStage(Service):
                 metrics.observed(change.subject, observation.sentiment, outcome)
             for alert in change.alerts:
                 metrics.alert_published(
-                    alert.state.value, alert.severity.value, now - caused_at if caused_at else None
+                    alert.state.value,
+                    alert.severity.value,
+                    now - caused_at if caused_at else None,
+                    muted=alert.muted is not None,
                 )
                 metrics.surge_is(change.subject, _surge_ratio(alert))
-                self.log.info("alert %s %s: %s", alert.state.value, alert.subject, alert.reason)
+                muted = f" (muted: {alert.muted})" if alert.muted else ""
+                self.log.info("alert %s %s: %s%s", alert.state.value, alert.subject, alert.reason, muted)
             metrics.windows_published(len(change.windows))
         partitions = [owned.subjects for owned in self._owned.values()]
         times = [partition.time for partition in partitions if partition.time]
@@ -290,7 +296,7 @@ class WatchStage(Service):
             self._count_alerts()
 
     def _count_alerts(self) -> None:
-        firing = [alert for owned in self._owned.values() for _, alert in owned.subjects.firing()]
+        firing = [alert for owned in self._owned.values() for alert in owned.subjects.firing()]
         severities = Counter(alert.severity.value for alert in firing)
         self._metrics.firing_are(severities)
 
@@ -315,6 +321,6 @@ class WatchStage(Service):
 
 
 def _surge_ratio(alert: Alert) -> float:
-    if alert.state is not AlertState.FIRING:
+    if alert.state is not AlertState.FIRING or alert.muted:
         return 0.0
     return alert.negative / max(alert.expected_negative, 0.1)

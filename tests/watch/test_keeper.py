@@ -77,7 +77,7 @@ def test_a_quiet_subjects_alert_is_resolved_as_time_passes() -> None:
     surge = [hours[-1] + timedelta(minutes=10, seconds=10 * number) for number in range(40)]
     alerts = partition.apply(record("entity:X", offset, surge, "negative")).alerts
     assert alerts[-1].state is AlertState.FIRING
-    assert [(name, alert.severity) for name, alert in partition.firing()] == [
+    assert [(alert.subject, alert.severity) for alert in partition.firing()] == [
         ("entity:X", alerts[-1].severity)
     ]
     changes = list(partition.pass_time(surge[-1] + timedelta(days=1)))

@@ -1,0 +1,167 @@
+"""What a desk wants on top of the detector: which alerts are not to be told, and thresholds of its own.
+
+    rules:
+      - name: desk hours
+        subjects: ["entity:*"]                # by name, * stands for anything; all without it
+        topics: [credit-risk, fraud-accounting]
+        minimum_severity: orange
+        quiet_hours: {from: "22:00", to: "07:00", zone: Asia/Shanghai}
+        mute_until: 2026-12-01T00:00:00Z
+        threshold: {negatives: 30, seconds: 3600}
+
+A rule holds for the subjects that it names, and an alert must pass every rule that holds for it. One that does not
+is published all the same, with `muted` saying why: nothing is lost, and what listens can tell. Times are event
+times. What was muted and still fires is told with its next revision that no rule speaks against.
+
+Errors:
+    RulesError  one message that names the file and every rule and key that is wrong
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, time
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from stream.records import Alert, Moment, Severity
+from stream.spikes.settings import SpikeSettings, Threshold
+
+TOPIC = "topic:"
+_LEADING_TOPICS = 3
+"""An alert is about as many of its topics, the most frequent ones."""
+_SEVERITIES = tuple(Severity)
+
+
+class RulesError(Exception):
+    """A rule file that cannot be used; the message names every wrong rule and key."""
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError(f"{value!r} is no time zone; write one like Asia/Shanghai") from error
+    return value
+
+
+class QuietHours(BaseModel):
+    """A time of day in which nothing is told; it may go past midnight."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    start: Annotated[time, Field(alias="from")]
+    end: Annotated[time, Field(alias="to")]
+    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+
+    def cover(self, moment: datetime) -> bool:
+        """Whether that moment lies in them."""
+        clock = moment.astimezone(ZoneInfo(self.zone)).time()
+        if self.start <= self.end:
+            return self.start <= clock < self.end
+        return clock >= self.start or clock < self.end
+
+
+class Rule(BaseModel):
+    """One rule; what it does not say it does not ask for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    subjects: list[str] = Field(default_factory=lambda: ["*"])
+    topics: list[str] = Field(default_factory=list)
+    minimum_severity: Severity = Severity.YELLOW
+    quiet_hours: QuietHours | None = None
+    mute_until: Moment | None = None
+    threshold: Threshold | None = None
+
+    def holds_for(self, subject: str) -> bool:
+        """Whether the rule is about that subject."""
+        return any(fnmatchcase(subject, pattern) for pattern in self.subjects)
+
+    def objection(self, alert: Alert) -> str | None:
+        """Why the alert is not to be told; None where nothing speaks against it."""
+        if self.mute_until is not None and alert.updated_at < self.mute_until:
+            return f"muted until {self.mute_until:%Y-%m-%d %H:%M} UTC"
+        if _SEVERITIES.index(alert.severity) < _SEVERITIES.index(self.minimum_severity):
+            return f"only {alert.severity.value}"
+        if self.topics and not set(self.topics) & _topics(alert):
+            return "none of its topics"
+        if self.quiet_hours is not None and self.quiet_hours.cover(alert.updated_at):
+            return "quiet hours"
+        return None
+
+
+def _topics(alert: Alert) -> set[str]:
+    if alert.subject.startswith(TOPIC):
+        return {alert.subject.removeprefix(TOPIC)}
+    return set(list(alert.topics)[:_LEADING_TOPICS])
+
+
+class Rules:
+    """All rules of a file, in its order."""
+
+    def __init__(self, rules: Sequence[Rule] = ()) -> None:
+        self._rules = tuple(rules)
+
+    def __len__(self) -> int:
+        return len(self._rules)
+
+    def judge(self, alert: Alert) -> Alert:
+        """The alert, with `muted` set where a rule speaks against it."""
+        for rule in self._rules:
+            objection = rule.objection(alert) if rule.holds_for(alert.subject) else None
+            if objection is not None:
+                return alert.model_copy(update={"muted": f"{rule.name}: {objection}"})
+        return alert
+
+    def settings(self, subject: str, settings: SpikeSettings) -> SpikeSettings:
+        """The settings for a subject: with the lowest threshold of the rules that hold for it."""
+        found = [
+            rule.threshold for rule in self._rules if rule.threshold is not None and rule.holds_for(subject)
+        ]
+        if not found:
+            return settings
+        return settings.model_copy(update={"threshold": min(found, key=lambda each: each.negatives)})
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    rules: list[Rule]
+
+
+def load_rules(file: Path, settings: SpikeSettings) -> Rules:
+    """Read a rule file; raise `RulesError`. A threshold must be over a window that `settings` have."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RulesError(f"cannot read the rule file {file}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RulesError(f"the rule file {file} is not YAML: {error}") from error
+    try:
+        rules = _File.model_validate(content).rules
+        for rule in rules:
+            # The same check that the settings make of their own threshold.
+            if rule.threshold is not None:
+                SpikeSettings.model_validate(settings.model_dump() | {"threshold": rule.threshold})
+    except ValidationError as error:
+        problems = [
+            f"  {_place(problem['loc'], content)}: {problem['msg'].removeprefix('Value error, ')}"
+            for problem in error.errors(include_url=False)
+        ]
+        raise RulesError("\n".join([f"the rule file {file} cannot be used:", *problems])) from error
+    return Rules(rules)
+
+
+def _place(location: tuple[int | str, ...], content: Any) -> str:
+    """Where a problem is, a rule told by its name where it has one."""
+    parts = [str(part) for part in location]
+    if len(location) > 1 and isinstance(location[1], int):
+        rule = content["rules"][location[1]]
+        if isinstance(rule, dict) and "name" in rule:
+            parts[1] = repr(rule["name"])
+    return ".".join(parts) or "the file"

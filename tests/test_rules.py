@@ -1,0 +1,142 @@
+"""What a desk wants on top: rules mute alerts, and say so; a threshold of its own alerts whatever the history."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from spike_streams import SETTINGS, at, fired, observation, watch
+
+from stream.records import Alert, AlertState, Observations, Severity
+from stream.rules import Rules, RulesError, load_rules
+from stream.spikes.settings import SpikeSettings, Threshold
+from stream.spikes.subject import Subject
+from stream.watch.keeper import Partition
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def alert(subject: str = "entity:ACME", when: datetime = NOON, **fields: object) -> Alert:
+    values = {
+        "id": "a1",
+        "revision": 1,
+        "subject": subject,
+        "state": AlertState.FIRING,
+        "severity": Severity.YELLOW,
+        "started_at": when,
+        "updated_at": when,
+        "fired_at": when,
+        "window_seconds": 600,
+        "negative": 12,
+        "total": 20,
+        "expected_negative": 1.0,
+        "expected_share": 0.2,
+        "probability": 1e-9,
+        "peak_negative": 12,
+        "topics": {"earnings": 8, "people": 3, "product": 2, "credit-risk": 1},
+        "reason": "12 negatives",
+        **fields,
+    }
+    return Alert.model_validate(values)
+
+
+def rules(tmp_path: Path, text: str) -> Rules:
+    file = tmp_path / "rules.yaml"
+    file.write_text(text, encoding="utf-8")
+    return load_rules(file, SETTINGS)
+
+
+def muted(tmp_path: Path, rule: str, **fields: object) -> str | None:
+    return rules(tmp_path, f"rules: [{{name: desk, {rule}}}]").judge(alert(**fields)).muted
+
+
+def test_without_rules_every_alert_is_told() -> None:
+    assert Rules().judge(alert()) == alert()
+
+
+def test_a_rule_holds_for_the_subjects_that_it_names(tmp_path: Path) -> None:
+    rule = "subjects: ['entity:*'], minimum_severity: red"
+    assert muted(tmp_path, rule) == "desk: only yellow"
+    assert muted(tmp_path, rule, subject="all") is None
+
+
+def test_an_alert_below_the_severity_is_muted_and_told_once_it_rises(tmp_path: Path) -> None:
+    assert muted(tmp_path, "minimum_severity: orange") == "desk: only yellow"
+    assert muted(tmp_path, "minimum_severity: orange", severity=Severity.ORANGE) is None
+    assert muted(tmp_path, "minimum_severity: orange", severity=Severity.RED) is None
+
+
+def test_an_alert_is_told_for_its_leading_topics_only(tmp_path: Path) -> None:
+    assert muted(tmp_path, "topics: [people, policy]") is None
+    assert muted(tmp_path, "topics: [credit-risk]") == "desk: none of its topics"
+    assert muted(tmp_path, "topics: [credit-risk]", subject="topic:credit-risk", topics={}) is None
+
+
+@pytest.mark.parametrize(("hour", "quiet"), [(13, False), (14, True), (20, True), (22, True), (23, False)])
+def test_quiet_hours_are_those_of_their_zone_and_may_pass_midnight(
+    tmp_path: Path, hour: int, *, quiet: bool
+) -> None:
+    rule = 'quiet_hours: {from: "22:00", to: "07:00", zone: Asia/Shanghai}'
+    found = muted(tmp_path, rule, when=NOON.replace(hour=hour))
+    assert found == ("desk: quiet hours" if quiet else None)
+
+
+def test_a_subject_can_be_muted_until_a_time(tmp_path: Path) -> None:
+    rule = "mute_until: 2026-03-02T12:30:00Z"
+    assert muted(tmp_path, rule) == "desk: muted until 2026-03-02 12:30 UTC"
+    assert muted(tmp_path, rule, when=NOON + timedelta(hours=1)) is None
+
+
+def test_a_muted_alert_is_published_and_is_none_of_those_that_fire(tmp_path: Path) -> None:
+    until = rules(tmp_path, "rules: [{name: desk, subjects: ['entity:X'], mute_until: 2030-01-01}]")
+    partition = Partition({}, SETTINGS, until)
+    for subject in ("entity:X", "entity:Y"):
+        usual = [observation(number, number / 2, "neutral") for number in range(96)]
+        surge = [observation(1000 + number, 48 + number / 100) for number in range(40)]
+        for one in [*usual, *surge]:
+            change = partition.apply(Observations(subject=subject, bundle="b", observations=[one]))
+            for told in change.alerts:
+                assert (told.muted is not None) == (subject == "entity:X")
+    assert [one.subject for one in partition.firing()] == ["entity:Y"]
+
+
+def test_a_threshold_alerts_whatever_the_history() -> None:
+    settings = SpikeSettings(threshold=Threshold(negatives=3, seconds=3600))
+    subject = Subject("x", settings)
+    alerts = watch(subject, [observation(number, 0.1 * number) for number in range(3)])
+    assert [one.state for one in alerts] == [AlertState.FIRING]
+    assert fired(alerts)[0].negative == 3
+    subject.advance(at(4))
+    assert subject.take_alerts()[-1].state is AlertState.RESOLVED
+
+
+def test_a_rules_threshold_is_that_of_its_subjects(tmp_path: Path) -> None:
+    own = rules(tmp_path, "rules: [{name: desk, subjects: [all], threshold: {negatives: 9, seconds: 600}}]")
+    assert own.settings("all", SETTINGS).threshold == Threshold(negatives=9, seconds=600)
+    assert own.settings("entity:X", SETTINGS) is SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("rules: [{name: desk, colour: red}]", "rules.'desk'.colour: Extra inputs are not permitted"),
+        ("rules: [{name: desk, minimum_severity: purple}]", "rules.'desk'.minimum_severity"),
+        ('rules: [{name: d, quiet_hours: {from: "22:00", to: "7", zone: Mars/Base}}]', "is no time zone"),
+        (
+            "rules: [{name: d, threshold: {negatives: 3, seconds: 61}}]",
+            "one of the windows [600, 3600, 21600]",
+        ),
+        ("rules: [{}]", "name: Field required"),
+        ("- 1", "the file"),
+        (":", "is not YAML"),
+    ],
+)
+def test_a_rule_file_that_cannot_be_used_names_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(RulesError) as caught:
+        rules(tmp_path, text)
+    assert said in str(caught.value)
+    assert "rules.yaml" in str(caught.value)
+
+
+def test_a_rule_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RulesError, match="cannot read the rule file"):
+        load_rules(tmp_path / "none.yaml", SETTINGS)
