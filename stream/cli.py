@@ -14,6 +14,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Score JSON lines from standard input, without a broker.",
     ),
     "backtest": ("stream.backtest.cli", "backtest", "Say what would have alerted in history."),
+    "tune-alerts": (
+        "stream.backtest.cli",
+        "tune_alerts",
+        "Propose settings for a number of alerts a week.",
+    ),
     "evaluate": ("stream.evaluation.cli", "evaluate", "Say how good a bundle is on labelled rows."),
     "calibrate": ("stream.evaluation.cli", "calibrate", "Fit a bundle to labelled rows of your own."),
     "worker": ("stream.worker", "worker", "Run the score and watch stages."),

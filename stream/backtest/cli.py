@@ -1,36 +1,50 @@
-"""`downtick backtest`: what would have alerted in history, by exactly the code of the stream."""
+"""`downtick backtest` and `downtick tune-alerts`: what would have alerted in history."""
 
+import functools
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 from pydantic import TypeAdapter
-from rich.progress import Progress
 
-from stream.backtest.inputs import Feed, merged_counts
 from stream.backtest.page import Run, page
-from stream.backtest.run import Backtest
-from stream.bundle import load_bundle
+from stream.backtest.play import play_counts, play_events
+from stream.backtest.tuning import BUDGETS, SHORTEST, propose, try_budget
 from stream.command import UsageError, config_option, reports_errors
-from stream.engine.engine import Engine
-from stream.records import Alert
-from stream.rules import Rules, load_rules
+from stream.records import Alert, Severity
 from stream.settings import Settings, load_settings
-from stream.watchlist import Watchlist, load_watchlist
 
 ALERTS, PAGE = "alerts.json", "report.html"
+CACHE = "judgements.sqlite"
 _ALERTS: TypeAdapter[list[Alert]] = TypeAdapter(list[Alert])
 
 
+def history_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What both commands take: files of history, and how to read them."""
+    options = [
+        click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False)),
+        click.option(
+            "--counts", is_flag=True, help="The files hold counts: CSV with the columns timestamp and value."
+        ),
+        click.option(
+            "--cache/--no-cache",
+            default=True,
+            help=f"Keep what the model says in {CACHE} of `watch.state_directory`, so that it is asked once.",
+        ),
+        config_option,
+    ]
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+
+
+def _cache_file(settings: Settings, *, wanted: bool) -> Path | None:
+    return settings.watch.state_directory / CACHE if wanted else None
+
+
 @click.command()
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--counts", is_flag=True, help="The files hold counts: CSV with the columns timestamp and value."
-)
+@history_options
 @click.option("--json", "as_json", is_flag=True, help="Print one alert a line and write no files.")
 @click.option(
     "--out",
@@ -44,12 +58,12 @@ _ALERTS: TypeAdapter[list[Alert]] = TypeAdapter(list[Alert])
     type=click.Path(path_type=Path, dir_okay=False),
     help="A second settings file, to be put beside the first.",
 )
-@config_option
 @reports_errors
 def backtest(
     files: tuple[Path, ...],
     *,
     counts: bool,
+    cache: bool,
     as_json: bool,
     out: Path,
     compare: Path | None,
@@ -62,7 +76,11 @@ def backtest(
     """
     settings = [load_settings(config), *([load_settings(compare)] if compare else [])]
     names = [str(config or "default settings"), *([str(compare)] if compare else [])]
-    tests, lines = _run_counts(files, settings) if counts else _run_events(files, settings)
+    tests, lines = (
+        play_counts(files, settings)
+        if counts
+        else play_events(files, settings, _cache_file(settings[0], wanted=cache))
+    )
     if as_json:
         for test in tests:
             for alert in test.alerts:
@@ -84,44 +102,51 @@ def backtest(
     click.echo(f"see {out / PAGE}")
 
 
-def _run_events(files: Sequence[Path], settings: Sequence[Settings]) -> tuple[list[Backtest], list[str]]:
-    tests = [Backtest(one.spikes, _rules(one)) for one in settings]
-    watchlist = load_watchlist(settings[0].watchlist) if settings[0].watchlist else Watchlist([])
-    feed = Feed(files, settings[0], lambda: _loaded(settings[0]), watchlist)
-    with Progress(disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("events", total=len(feed))
-        for event in feed:
-            for test in tests:
-                test.take(event.time, event.pairs, event.bundle)
-            progress.update(task, completed=feed.tally.events)
-    for test in tests:
-        test.finish()
-    refused = f", {feed.tally.refused:,} of them refused" if feed.tally.refused else ""
-    return tests, [f"{feed.tally.events:,} events{refused}"]
-
-
-def _run_counts(files: Sequence[Path], settings: Sequence[Settings]) -> tuple[list[Backtest], list[str]]:
-    # Of nothing but negatives the share is always 1: only their number can tell.
-    tests = [Backtest(one.spikes.model_copy(update={"volume_only": True}), _rules(one)) for one in settings]
-    if len({file.stem for file in files}) < len(files):
-        raise UsageError("two files of counts have the same name, which is to be their subject's")
-    rows = merged_counts(files)
-    for time, subject, number in rows:
-        for test in tests:
-            test.count(time, subject, number)
-    for test in tests:
-        test.finish()
-    return tests, [f"{len(rows):,} rows"]
-
-
-def _rules(settings: Settings) -> Rules:
-    return load_rules(settings.rules, settings.spikes) if settings.rules else Rules()
-
-
-def _loaded(settings: Settings) -> Engine:
-    engine = Engine(load_bundle(settings.bundle), settings.engine)
-    engine.load()
-    return engine
+@click.command("tune-alerts")
+@history_options
+@click.option(
+    "--per-week", type=click.FloatRange(min=0), required=True, help="How many alerts a week you want at most."
+)
+@reports_errors
+def tune_alerts(
+    files: tuple[Path, ...], *, counts: bool, cache: bool, per_week: float, config: Path | None
+) -> None:
+    """Propose settings that give so many alerts a week, judged by FILES of history, as for `backtest`."""
+    settings = load_settings(config)
+    tried = [
+        settings.model_copy(
+            update={"spikes": settings.spikes.model_copy(update={"false_alarms_per_day": budget})}
+        )
+        for budget in BUDGETS
+    ]
+    tests, lines = (
+        play_counts(files, tried)
+        if counts
+        else play_events(files, tried, _cache_file(settings, wanted=cache))
+    )
+    length = tests[0].length
+    if length < SHORTEST:
+        raise UsageError(
+            f"{length.total_seconds() / 86_400:.1f} days of history are too few to tell alerts a week:"
+            f" give at least {SHORTEST.days} days"
+        )
+    trials = [try_budget(budget, test.alerts, length) for budget, test in zip(BUDGETS, tests, strict=True)]
+    click.echo(
+        f"{lines[0]} in {length.days} days; alerts a week, by the false alarms per day that are allowed:"
+    )
+    click.echo(f"{'allowed':>8}{'alerts':>9}" + "".join(f"{severity.value:>9}" for severity in Severity))
+    for trial in trials:
+        shares = "".join(f"{trial.weekly[severity]:9.2f}" for severity in Severity)
+        click.echo(f"{trial.budget:8g}{trial.at_least(Severity.YELLOW):9.2f}{shares}")
+    proposal = propose(trials, per_week)
+    if proposal is None:
+        raise UsageError(
+            f"no setting stays within {per_week:g} alerts a week: mute subjects by rules instead"
+        )
+    click.echo(f"for at most {per_week:g} a week ({proposal.weekly:.2f} in this history):")
+    click.echo(f"spikes:\n  false_alarms_per_day: {proposal.budget:g}")
+    if proposal.minimum_severity is not Severity.YELLOW:
+        click.echo(f"and a rule:\n  - {{name: tuned, minimum_severity: {proposal.minimum_severity.value}}}")
 
 
 def _plain(alert: Alert) -> dict[str, Any]:

@@ -7,15 +7,16 @@ Errors:
 import csv
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from stream.backtest.scorer import Scorer
 from stream.command import UsageError
-from stream.engine.engine import Engine, Result
+from stream.engine.engine import Result
 from stream.engine.judgement import JudgementError
 from stream.records import Moment, Observation, Position, ScoredEvent
 from stream.replay import Item, read_items
@@ -52,12 +53,11 @@ class Feed:
     """Events of several files, oldest first, as observations."""
 
     def __init__(
-        self, files: Sequence[Path], settings: Settings, engine: Callable[[], Engine], watchlist: Watchlist
+        self, files: Sequence[Path], settings: Settings, scorer: Scorer, watchlist: Watchlist
     ) -> None:
-        """`engine` is called, and must give a loaded one, only where there are raw events."""
+        """`scorer` judges the raw events, if there are any."""
         self._settings = settings
-        self._engine = engine
-        self._loaded: Engine | None = None
+        self._scorer = scorer
         self._watchlist = watchlist
         self._clock = PartitionClock(timedelta(seconds=settings.score.future_seconds))
         self.tally = Tally()
@@ -91,7 +91,7 @@ class Feed:
                 if isinstance(judgement, JudgementError):
                     self.tally.refused += 1
                     continue
-                bundle = self._running().bundle.hash
+                bundle = self._scorer.bundle.hash
                 scored, pairs = compose(entry, judgement, bundle=bundle, scored_at=datetime.now(UTC))
                 yield Observed(entry.time, pairs, scored.bundle)
 
@@ -114,12 +114,7 @@ class Feed:
         return self._clock.place(told, item.time or wall, wall)[0]
 
     def _judge(self, entries: Sequence[Accepted]) -> Sequence[Result]:
-        return self._running().judge([entry.question for entry in entries]) if entries else []
-
-    def _running(self) -> Engine:
-        if self._loaded is None:
-            self._loaded = self._engine()
-        return self._loaded
+        return self._scorer.judge([entry.question for entry in entries]) if entries else []
 
 
 def read_counts(file: Path) -> list[tuple[datetime, int]]:

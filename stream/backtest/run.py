@@ -19,6 +19,8 @@ class Backtest:
 
     def __init__(self, settings: SpikeSettings, rules: Rules | None = None) -> None:
         self._subjects = Partition({}, settings, rules, saves=False)
+        self._began: datetime | None = None
+        self._last: datetime | None = None
         self._reached: datetime | None = None
         self._alerts: dict[str, Alert] = {}
         self._told: set[str] = set()
@@ -30,6 +32,13 @@ class Backtest:
         """The last revision of each alert that fired and was told, in the order of firing."""
         fired = [alert for alert in self._alerts.values() if alert.id in self._told]
         return sorted(fired, key=lambda alert: (alert.fired_at or alert.started_at, alert.subject))
+
+    @property
+    def length(self) -> timedelta:
+        """From the first event to the last."""
+        if self._began is None or self._last is None:
+            return timedelta(0)
+        return self._last - self._began
 
     @property
     def windows(self) -> list[Window]:
@@ -55,11 +64,13 @@ class Backtest:
             self._keep(self._subjects.pass_time(self._reached))
         if self._reached is None or time - self._reached >= TICK:
             self._keep(self._subjects.pass_time(time))
+        self._began = self._began or time
         self._reached = time if self._reached is None else max(self._reached, time)
 
     def finish(self) -> None:
         """After the last event: let every alert come to its end, and tell the rows that are left."""
         if self._reached is not None:
+            self._last = self._reached
             self.pass_to(self._reached + LONGEST_END)
 
     def _keep(self, changes: Iterable[Change]) -> None:

@@ -2,11 +2,12 @@
 
 import json
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from count_files import START, write_counts
 
 from stream.bundle import Bundle
 from stream.cli import main
@@ -14,26 +15,9 @@ from stream.engine.engine import Engine
 from stream.records import NewsEvent, Position
 from stream.score.compose import Accepted, compose
 
-START = datetime(2026, 3, 2, tzinfo=UTC)
-
 
 def run(*arguments: object, **environment: str) -> Result:
     return CliRunner().invoke(main, ["backtest", *map(str, arguments)], env=environment)
-
-
-def write_counts(path: Path, days: float, surge: float | None = None, stop: float | None = None) -> Path:
-    """A row every five minutes, about three negatives each; 60 in each for half an hour from day `surge` on."""
-    generator = random.Random(7)
-    rows = ["timestamp,value"]
-    for number in range(int(days * 288)):
-        day = number / 288
-        value = sum(generator.random() < 0.3 for _ in range(10))
-        if surge is not None and surge <= day < surge + 1 / 48:
-            value = 60
-        if stop is None or day < stop:
-            rows.append(f"{START + timedelta(minutes=5 * number):%Y-%m-%d %H:%M:%S},{value}")
-    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    return path
 
 
 def test_a_surge_in_counts_is_found_when_its_rows_show_it(tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""Plays history through detectors: the same events or counts through each."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.progress import Progress
+
+from stream.backtest.inputs import Feed, merged_counts
+from stream.backtest.run import Backtest
+from stream.backtest.scorer import Scorer
+from stream.command import UsageError
+from stream.rules import Rules, load_rules
+from stream.settings import Settings
+from stream.watchlist import Watchlist, load_watchlist
+
+
+def play_events(
+    files: Sequence[Path], settings: Sequence[Settings], cache: Path | None
+) -> tuple[list[Backtest], list[str]]:
+    """Events through a detector for each of `settings`, of which the first says how they are read and scored.
+
+    Also what to tell of it, in lines.
+    """
+    tests = [Backtest(one.spikes, _rules(one)) for one in settings]
+    watchlist = load_watchlist(settings[0].watchlist) if settings[0].watchlist else Watchlist([])
+    with Scorer(settings[0], cache) as scorer, Progress(disable=not sys.stderr.isatty()) as progress:
+        feed = Feed(files, settings[0], scorer, watchlist)
+        task = progress.add_task("events", total=len(feed))
+        for event in feed:
+            for test in tests:
+                test.take(event.time, event.pairs, event.bundle)
+            progress.update(task, completed=feed.tally.events)
+    for test in tests:
+        test.finish()
+    refused = f", {feed.tally.refused:,} of them refused" if feed.tally.refused else ""
+    return tests, [f"{feed.tally.events:,} events{refused}"]
+
+
+def play_counts(files: Sequence[Path], settings: Sequence[Settings]) -> tuple[list[Backtest], list[str]]:
+    """Counts through a detector for each of `settings`; a file's name is its subject."""
+    # Of nothing but negatives the share is always 1: only their number can tell.
+    tests = [Backtest(one.spikes.model_copy(update={"volume_only": True}), _rules(one)) for one in settings]
+    if len({file.stem for file in files}) < len(files):
+        raise UsageError("two files of counts have the same name, which is to be their subject's")
+    rows = merged_counts(files)
+    with Progress(disable=not sys.stderr.isatty()) as progress:
+        for time, subject, number in progress.track(rows, description="rows"):
+            for test in tests:
+                test.count(time, subject, number)
+    for test in tests:
+        test.finish()
+    return tests, [f"{len(rows):,} rows"]
+
+
+def _rules(settings: Settings) -> Rules:
+    return load_rules(settings.rules, settings.spikes) if settings.rules else Rules()

@@ -1,0 +1,103 @@
+"""Scores the raw events of a backtest, and remembers the judgements on disk: the second run need not score again.
+
+A judgement is kept under the bundle's hash and its question, so another bundle never finds it.
+"""
+
+import hashlib
+import json
+import sqlite3
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from pydantic import TypeAdapter
+
+from stream.bundle import Bundle, load_bundle
+from stream.command import UsageError
+from stream.engine.engine import Engine, Result
+from stream.engine.judgement import Judgement, Question
+from stream.settings import Settings
+
+_JUDGEMENT: TypeAdapter[Judgement] = TypeAdapter(Judgement)
+_TABLE = """
+CREATE TABLE IF NOT EXISTS judgements (
+    bundle TEXT, question BLOB, judgement BLOB, PRIMARY KEY (bundle, question)
+) WITHOUT ROWID
+"""
+
+
+class Scorer:
+    """The settings' bundle, loaded when it is needed, behind a cache."""
+
+    def __init__(self, settings: Settings, cache: Path | None = None) -> None:
+        """`cache` is a file, made if absent; raises `UsageError` where it is something else."""
+        self._settings = settings
+        self._bundle: Bundle | None = None
+        self._engine: Engine | None = None
+        self._cache: sqlite3.Connection | None = None
+        if cache is not None:
+            try:
+                cache.parent.mkdir(parents=True, exist_ok=True)
+                self._cache = sqlite3.connect(cache)
+                self._cache.execute(_TABLE)
+            except (OSError, sqlite3.Error) as error:
+                raise UsageError(f"cannot use {cache} as a cache: {error}; name another file") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._cache is not None:
+            self._cache.close()
+        if self._engine is not None:
+            self._engine.close()
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that judges."""
+        if self._bundle is None:
+            self._bundle = load_bundle(self._settings.bundle)
+        return self._bundle
+
+    def judge(self, questions: Sequence[Question]) -> list[Result]:
+        """Judgements in the order of the questions."""
+        keys = [_key(question) for question in questions]
+        known: dict[bytes, Result] = {key: found for key in keys if (found := self._look_up(key))}
+        wanted = {key: one for key, one in zip(keys, questions, strict=True) if key not in known}
+        if wanted:
+            fresh = dict(zip(wanted, self._running().judge(list(wanted.values())), strict=True))
+            known |= fresh
+            self._remember({key: one for key, one in fresh.items() if isinstance(one, Judgement)})
+        return [known[key] for key in keys]
+
+    def _look_up(self, key: bytes) -> Judgement | None:
+        if self._cache is None:
+            return None
+        row = self._cache.execute(
+            "SELECT judgement FROM judgements WHERE bundle = ? AND question = ?", (self.bundle.hash, key)
+        ).fetchone()
+        return _JUDGEMENT.validate_json(zlib.decompress(row[0])) if row else None
+
+    def _remember(self, judgements: dict[bytes, Judgement]) -> None:
+        if self._cache is None:
+            return
+        with self._cache:
+            self._cache.executemany(
+                "INSERT OR REPLACE INTO judgements VALUES (?, ?, ?)",
+                [
+                    (self.bundle.hash, key, zlib.compress(_JUDGEMENT.dump_json(judgement)))
+                    for key, judgement in judgements.items()
+                ],
+            )
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            self._engine = Engine(self.bundle, self._settings.engine)
+            self._engine.load()
+        return self._engine
+
+
+def _key(question: Question) -> bytes:
+    text = json.dumps([question.text, question.entities], ensure_ascii=False)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

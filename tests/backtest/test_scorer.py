@@ -1,0 +1,63 @@
+"""What the model has said is kept on disk, and never given for another model's word."""
+
+from pathlib import Path
+
+import pytest
+
+from stream.backtest.scorer import Scorer
+from stream.bundle import Bundle
+from stream.command import UsageError
+from stream.engine.engine import Engine
+from stream.engine.judgement import Judgement, JudgementError, Question
+from stream.settings import Settings
+
+QUESTIONS = [
+    Question("fraud at acme", (("acme",),)),
+    Question("good day"),
+    Question("fraud at acme"),
+    Question("good day"),
+]
+
+
+def settings(bundle: Bundle) -> Settings:
+    return Settings(bundle=bundle.folder)
+
+
+def test_a_second_run_does_not_ask_the_model(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Scorer(settings(tiny_bundle), tmp_path / "new" / "cache.sqlite") as scorer:
+        first = scorer.judge(QUESTIONS)
+    monkeypatch.setattr(Engine, "load", lambda _: pytest.fail("the model was asked"))
+    with Scorer(settings(tiny_bundle), tmp_path / "new" / "cache.sqlite") as scorer:
+        assert scorer.judge(QUESTIONS) == first
+    assert all(isinstance(one, Judgement) for one in first)
+    assert first[1] == first[3]
+
+
+def test_another_bundle_is_asked_for_itself(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "cache.sqlite"
+    with Scorer(settings(tiny_bundle), file) as scorer:
+        scorer.judge(QUESTIONS[:1])
+    other = tiny_bundle.model_copy(update={"hash": "another"})
+    with Scorer(settings(tiny_bundle), file) as scorer:
+        scorer._bundle = other
+        assert scorer._look_up(b"anything") is None
+        scorer.judge(QUESTIONS[:1])
+        rows = scorer._cache.execute("SELECT bundle FROM judgements ORDER BY bundle").fetchall()
+    assert rows == sorted([(tiny_bundle.hash,), ("another",)])
+
+
+def test_without_a_cache_nothing_is_written(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    with Scorer(settings(tiny_bundle)) as scorer:
+        assert not isinstance(scorer.judge(QUESTIONS)[0], JudgementError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_cache_is_named(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text(
+        "these are my notes, and long enough to be read as a header of something", encoding="utf-8"
+    )
+    with pytest.raises(UsageError, match=r"notes\.txt"):
+        Scorer(settings(tiny_bundle), file)
