@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "tune_alerts",
         "Propose settings for a number of alerts a week.",
     ),
+    "explain": ("stream.explanation.cli", "command", "Say which words drive a text's sentiment."),
     "evaluate": ("stream.evaluation.cli", "evaluate", "Say how good a bundle is on labelled rows."),
     "calibrate": ("stream.evaluation.cli", "calibrate", "Fit a bundle to labelled rows of your own."),
     "worker": ("stream.worker", "worker", "Run the score and watch stages."),

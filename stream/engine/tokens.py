@@ -8,7 +8,7 @@ from stream.bundle import Bundle, BundleError
 from stream.engine.encoding import Encoding, token_positions
 from stream.engine.errors import TokenizerError
 from stream.engine.judgement import Question
-from stream.names import places
+from stream.names import Span, places
 
 
 class BundleTokenizer:
@@ -25,6 +25,17 @@ class BundleTokenizer:
         self._of_entities = any(head.scope == "entity" for head in bundle.manifest.heads)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(bundle.manifest.maximum_tokens)
+
+    def offsets(self, text: str) -> list[Span]:
+        """Where the tokens of a normalised text stand in it, those of the model's own left out.
+
+        Raises `TokenizerError` as `encode` does.
+        """
+        try:
+            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        except Exception as error:  # the library raises bare exceptions
+            raise TokenizerError(str(error)) from error
+        return [(start, end) for start, end in encoding.offsets]
 
     def encode(self, questions: Sequence[Question]) -> list[Encoding]:
         """Token ids of normalised texts, the special ones included, and the tokens of their entities.

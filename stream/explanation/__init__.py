@@ -1,0 +1,1 @@
+"""Why a text was judged as it was: the words that drove it."""
