@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Propose settings for a number of alerts a week.",
     ),
     "explain": ("stream.explanation.cli", "command", "Say which words drive a text's sentiment."),
+    "audit": ("stream.audit.cli", "command", "Say how often a label hangs on what it should not."),
     "evaluate": ("stream.evaluation.cli", "evaluate", "Say how good a bundle is on labelled rows."),
     "calibrate": ("stream.evaluation.cli", "calibrate", "Fit a bundle to labelled rows of your own."),
     "worker": ("stream.worker", "worker", "Run the score and watch stages."),

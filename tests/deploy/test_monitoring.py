@@ -53,7 +53,8 @@ def used_registry() -> CollectorRegistry:
             watch.observed("all", sentiment, outcome)
     for state in AlertState:
         for severity in Severity:
-            watch.alert_published(state.value, severity.value, 0.1)
+            for muted in (False, True):
+                watch.alert_published(state.value, severity.value, 0.1, muted=muted)
     watch.surge_is("all", 3.0)
     watch.windows_published(1)
     watch.unreadable()

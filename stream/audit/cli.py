@@ -1,0 +1,95 @@
+"""`downtick audit`: how often a label hangs on what it should not."""
+
+import itertools
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from stream.audit.audit import Kind, audit
+from stream.audit.changes import changes
+from stream.bundle import default_bundle, load_bundle
+from stream.command import UsageError, reports_errors
+from stream.engine.engine import Engine
+from stream.lines import Line, read_lines
+from stream.names import places
+from stream.settings import EngineSettings
+
+TARGETS = {"name": 0.02}
+"""The share of flips that is aimed at."""
+
+
+@click.command("audit")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--bundle",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=default_bundle,
+    help="Folder of the model bundle. Default: the one that ships.",
+)
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=2_000, show_default=True, help="Most texts to read."
+)
+@click.option(
+    "--examples", type=click.IntRange(min=0), default=3, show_default=True, help="Flips to show of each."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@reports_errors
+def command(file: Path, *, folder: Path, limit: int, examples: int, as_json: bool) -> None:
+    """Say how often the sentiment of the texts in FILE flips where nothing that matters is changed.
+
+    FILE holds JSON lines as for `downtick score`. Companies come from `entities`: their names are exchanged for
+    those of the other lines. Further: he and she, places, traditional characters, a typing error, the case.
+    """
+    try:
+        with file.open("rb") as lines:
+            read = [line for line in itertools.islice(read_lines(lines), limit) if isinstance(line, Line)]
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    texts = [(line.text, _names(line)) for line in read]
+    if not texts:
+        raise UsageError(f"{file} holds no line with a text")
+    engine = Engine(load_bundle(folder), EngineSettings())
+    engine.load()
+    try:
+        found = audit(texts, changes(sorted({name for _, names in texts for name in names})), engine.judge)
+    finally:
+        engine.close()
+    if as_json:
+        click.echo(
+            json.dumps({name: _plain(kind, examples) for name, kind in found.items()}, ensure_ascii=False)
+        )
+    else:
+        _show(found, examples)
+
+
+def _names(line: Line) -> tuple[str, ...]:
+    """The companies that the text has letter by letter."""
+    given = [entity.get("name") for entity in line.entities]
+    return tuple(dict.fromkeys(name for name in given if isinstance(name, str) and places(line.text, [name])))
+
+
+def _plain(kind: Kind, examples: int) -> dict[str, object]:
+    worst = [asdict(flip) for flip in kind.worst[:examples]]
+    return {"judged": kind.judged, "flips": len(kind.flips), "share": kind.share, "worst": worst}
+
+
+def _show(found: dict[str, Kind], examples: int) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    for name, kind in found.items():
+        if not kind.judged:
+            console.print(f"{name}: nothing to change", style="dim")
+            continue
+        target = f", wanted at most {TARGETS[name]:.0%}" if name in TARGETS else ""
+        console.print(
+            f"{name}: {len(kind.flips)} of {kind.judged} flip, {kind.share:.1%}{target}", style="bold"
+        )
+        for flip in kind.worst[:examples]:
+            about = f" towards {flip.entity}" if flip.entity else ""
+            console.print(
+                f"  {flip.label} to {flip.changed_to}{about}, by {flip.difference:.2f}", markup=False
+            )
+            console.print(f"    {flip.before}\n    {flip.after}", style="dim", markup=False)
