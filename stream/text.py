@@ -8,6 +8,9 @@ from typing import Literal
 MAXIMUM_CHARACTERS = 4_000
 """Longer text is cut: a few hundred tokens are judged, and a 5 MB body must not be tokenised."""
 
+_SHORTEST_SHOUT = 20
+"""Shorter texts in capitals may be nothing but names."""
+
 _LINK = re.compile(r"(?:https?://|www\.)[!-~]+", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 # Control and format characters carry no meaning here, but they split words: zero-width space,
@@ -30,6 +33,17 @@ def normalise(text: str) -> str:
     text = unicodedata.normalize("NFKC", text)
     text = _LINK.sub(" ", text)
     return _SPACE.sub(" ", text).strip()[:MAXIMUM_CHARACTERS]
+
+
+def calm(text: str) -> str:
+    """Return normalised `text` as it is cut into tokens: one that is all in capitals, in small letters.
+
+    Encoders hardly know words in capitals, and make letters of them. Every character keeps its place.
+    """
+    # Of Chinese texts the few Latin letters are often all capitals, and names.
+    if not text.isupper() or 2 * sum(map(str.isupper, text)) < len(text) or len(text) < _SHORTEST_SHOUT:
+        return text
+    return "".join(small if len(small := character.lower()) == 1 else character for character in text)
 
 
 def language(text: str) -> Literal["zh", "en", "other"]:

@@ -7,6 +7,7 @@ from tokenizers import Tokenizer
 from stream.engine.encoding import Encoding, token_positions
 from stream.evaluation.rows import Row
 from stream.names import Span
+from stream.text import calm
 
 
 def encode(
@@ -18,7 +19,7 @@ def encode(
     """
     tokenizer.enable_truncation(maximum_tokens)
     try:
-        found = tokenizer.encode_batch(list(texts))
+        found = tokenizer.encode_batch([calm(text) for text in texts])
     finally:
         tokenizer.no_truncation()
     return [

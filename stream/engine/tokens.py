@@ -9,6 +9,7 @@ from stream.engine.encoding import Encoding, token_positions
 from stream.engine.errors import TokenizerError
 from stream.engine.judgement import Question
 from stream.names import Span, places
+from stream.text import calm
 
 
 class BundleTokenizer:
@@ -32,7 +33,7 @@ class BundleTokenizer:
         Raises `TokenizerError` as `encode` does.
         """
         try:
-            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+            encoding = self._tokenizer.encode(calm(text), add_special_tokens=False)
         except Exception as error:  # the library raises bare exceptions
             raise TokenizerError(str(error)) from error
         return [(start, end) for start, end in encoding.offsets]
@@ -43,7 +44,7 @@ class BundleTokenizer:
         Other threads run meanwhile. Raises `TokenizerError` when one of the texts cannot be encoded,
         as one with lone surrogates can't.
         """
-        texts = [question.text for question in questions]
+        texts = [calm(question.text) for question in questions]
         try:
             if not self._of_entities or not any(question.entities for question in questions):
                 # Without offsets, which take time.

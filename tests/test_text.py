@@ -1,0 +1,31 @@
+"""Texts as they are tokenised."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stream.text import calm, normalise
+
+
+def test_a_text_all_in_capitals_is_read_in_small_letters() -> None:
+    assert calm("HEDGE FUNDS ARE SELLING $ACME, UP 5%") == "hedge funds are selling $acme, up 5%"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ACME UP 5%",
+        "Acme AND ALL THE OTHERS FELL",
+        "ACME公司公布业绩,营收大幅增长,净利润翻倍",
+        "12345678901234567890",
+    ],
+)
+def test_other_texts_are_read_as_they_are(text: str) -> None:
+    assert calm(text) == text
+
+
+@given(st.text(max_size=60))
+def test_every_character_keeps_its_place(text: str) -> None:
+    normal = normalise(text).upper()
+    assert len(calm(normal)) == len(normal)
+    assert calm(calm(normal)) == calm(normal)
