@@ -52,6 +52,9 @@ class Recorder:
         """No text comes twice."""
         assert hits == 0
 
+    def text_judged(self, aspects: dict[str, list[str]]) -> None:
+        """What texts are like is not measured."""
+
     def text_failed(self) -> None:
         """No text of this benchmark may fail."""
         raise AssertionError

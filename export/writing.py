@@ -14,6 +14,7 @@ from pathlib import Path
 from export.card import write_card
 from export.conversion import convert, run_session, session
 from export.parity import Parity, compare
+from export.profile import training_profile
 from stream.bundle import (
     CARD,
     FORMAT,
@@ -110,6 +111,7 @@ def export_bundle(
             heads=heads,
             data=description.data,
             metrics={"checkpoint": description.metrics, "export": parity.model_dump()},
+            profile=training_profile(description, tokenizer, rows, encodings, after),
             files={},
         )
         tokenizer.save(str(staging / TOKENIZER))

@@ -94,6 +94,8 @@ class Manifest(BaseModel):
     data: list[dict[str, Any]] = Field(default_factory=list)
     """The sets it was trained on: name, rows, licence."""
     metrics: dict[str, Any] = Field(default_factory=dict)
+    profile: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """What its training texts were like: see `stream/drift.py`."""
     files: dict[str, Annotated[str, Field(pattern="^[0-9a-f]{64}$")]]
 
     @model_validator(mode="after")

@@ -8,11 +8,17 @@ from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from stream.drift import Mix, Profile, drift
 from stream.records import DeadLetterReason, Severity
 from stream.spikes.subject import Outcome
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+DRIFT_TEXTS = 1_000
+"""Of so many texts the older ones count half in what recent ones are like; before, nothing is said of them."""
+DRIFT_EVERY = 100
 
 
 class EngineMetrics:
@@ -44,6 +50,15 @@ class EngineMetrics:
             "downtick_engine_failures_total", "Texts that made the model fail.", registry=registry
         )
         self._bundle = Info("downtick_bundle", "The model bundle in use.", registry=registry)
+        self._drift = Gauge(
+            "downtick_input_drift",
+            "How far recent texts are from those the model was trained on: 0.1 hardly, over 0.25 much.",
+            ["aspect"],
+            registry=registry,
+        )
+        self._profile: Profile = {}
+        self._recent = Mix(half_life_texts=DRIFT_TEXTS)
+        self._judged = 0
 
     def batch_ran(self, texts: int, tokens: int, padded_tokens: int, seconds: float) -> None:
         """A batch went through the model; `padded_tokens` counts the padding too."""
@@ -60,6 +75,19 @@ class EngineMetrics:
     def text_failed(self) -> None:
         """A text made the model fail."""
         self._failures.inc()
+
+    def text_judged(self, aspects: dict[str, list[str]]) -> None:
+        """A text that was not known was judged."""
+        self._recent.add(aspects)
+        self._judged += 1
+        # Of few texts the mix is chance, and drift need not be known to the second.
+        if self._judged >= DRIFT_TEXTS and self._judged % DRIFT_EVERY == 0:
+            for aspect, distance in drift(self._profile, self._recent.profile).items():
+                self._drift.labels(aspect).set(distance)
+
+    def trained_on(self, profile: Profile) -> None:
+        """What the texts were like that the model was trained on."""
+        self._profile = profile
 
     def bundle_in_use(self, name: str, hash_: str, precision: str, provider: str) -> None:
         """This bundle runs on this provider from now on."""

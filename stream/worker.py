@@ -171,6 +171,7 @@ async def loaded_engine(bundle: Bundle, settings: Settings, metrics: EngineMetri
     engine = Engine(bundle, settings.engine, metrics)
     await asyncio.to_thread(engine.load)
     manifest = bundle.manifest
+    metrics.trained_on(manifest.profile)
     metrics.bundle_in_use(manifest.name, bundle.hash, manifest.precision, engine.provider)
     logger.info("bundle %s (%s) runs on %s", manifest.name, bundle.hash, engine.provider)
     return engine

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from stream.bundle import Bundle
+from stream.drift import aspects
 from stream.engine.batching import plan
 from stream.engine.cache import JudgementCache
 from stream.engine.encoding import Encoding
@@ -29,6 +30,9 @@ class EngineObserver(Protocol):
 
     def cache_looked_up(self, hits: int, misses: int) -> None:
         """So many texts had been judged before, or stood in the same call already; so many had not."""
+
+    def text_judged(self, aspects: dict[str, list[str]]) -> None:
+        """A text that was not known was judged; its aspects are those of `stream/drift.py`."""
 
     def text_failed(self) -> None:
         """One text makes the tokenizer or the model fail."""
@@ -128,9 +132,22 @@ class Engine:
         )
         for batch in batches:
             indices = [readable[member][0] for member in batch]
-            judged = self._judge_batch([readable[member][1] for member in batch])
+            encodings = [readable[member][1] for member in batch]
+            judged = self._judge_batch(encodings)
             results.update(zip(indices, judged, strict=True))
+            self._tell_aspects([questions[index].text for index in indices], encodings, judged)
         return [results[index] for index in range(len(questions))]
+
+    def _tell_aspects(
+        self, texts: Sequence[str], encodings: Sequence[Encoding], results: Sequence[Result]
+    ) -> None:
+        if self._observer is None:
+            return
+        unknown = self._loaded()[0].unknown_id
+        for text, encoding, result in zip(texts, encodings, results, strict=True):
+            if isinstance(result, Judgement):
+                heads = self.bundle.manifest.heads
+                self._observer.text_judged(aspects(text, encoding.ids, unknown, result, heads))
 
     def _encode(self, questions: list[Question]) -> list[Encoding | JudgementError]:
         tokenizer, _ = self._loaded()

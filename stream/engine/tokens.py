@@ -27,6 +27,12 @@ class BundleTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(bundle.manifest.maximum_tokens)
 
+    @property
+    def unknown_id(self) -> int | None:
+        """The id of the token that stands for what the vocabulary lacks, if it has one."""
+        found = (self._tokenizer.token_to_id(name) for name in ("<unk>", "[UNK]"))
+        return next((number for number in found if number is not None), None)
+
     def offsets(self, text: str) -> list[Span]:
         """Where the tokens of a normalised text stand in it, those of the model's own left out.
 

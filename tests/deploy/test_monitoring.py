@@ -14,7 +14,7 @@ from deployment import DEPLOY, bind_mounts, compose, document, environment, text
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from stream.labels import SENTIMENTS
-from stream.metrics import EngineMetrics, ScoreMetrics, WatchMetrics
+from stream.metrics import DRIFT_TEXTS, EngineMetrics, ScoreMetrics, WatchMetrics
 from stream.records import AlertState, DeadLetterReason, Severity
 from stream.settings import Settings, WebSettings
 from stream.spikes.subject import Outcome
@@ -38,6 +38,9 @@ def used_registry() -> CollectorRegistry:
     engine.batch_ran(texts=2, tokens=20, padded_tokens=24, seconds=0.01)
     engine.cache_looked_up(hits=1, misses=1)
     engine.text_failed()
+    engine.trained_on({"language": {"en": 1.0}})
+    for _ in range(DRIFT_TEXTS):
+        engine.text_judged({"language": ["zh"]})
     engine.bundle_in_use("tiny", "0123456789abcdef", "int8", "cpu")
     score.events_read(1)
     score.event_in_future()

@@ -23,6 +23,7 @@ class Recorder:
         self.batches: list[tuple[int, int, int]] = []
         self.seconds = 0.0
         self.hits = self.misses = self.failed = 0
+        self.aspects: list[dict[str, list[str]]] = []
 
     def batch_ran(self, texts, tokens, padded_tokens, seconds):
         self.batches.append((texts, tokens, padded_tokens))
@@ -31,6 +32,9 @@ class Recorder:
     def cache_looked_up(self, hits, misses):
         self.hits += hits
         self.misses += misses
+
+    def text_judged(self, aspects):
+        self.aspects.append(aspects)
 
     def text_failed(self):
         self.failed += 1

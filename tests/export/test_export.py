@@ -255,6 +255,13 @@ def test_the_card_names_data_licences_and_what_the_model_is_not_for(bundles: dic
         assert wanted in card
 
 
+def test_a_bundle_knows_what_its_training_texts_were_like(bundles: dict[str, Bundle]) -> None:
+    profile = bundles["int8"].manifest.profile
+    assert profile["language"] == {"en": 0.6, "zh": 0.4}
+    assert profile["sentiment"] == pytest.approx({"negative": 0.5, "positive": 0.5}, abs=0.02)
+    assert set(profile) > {"tokens", "unknown tokens", "sentiment confidence"}
+
+
 def test_a_bundle_has_no_trace_of_where_it_was_made(checkpoint: Path, bundles: dict[str, Bundle]) -> None:
     for bundle in bundles.values():
         for file in bundle.folder.iterdir():

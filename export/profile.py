@@ -1,0 +1,40 @@
+"""What a model's training texts are like, for the stream to compare its own with."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from tokenizers import Tokenizer
+
+from stream.drift import Mix, Profile, aspects
+from stream.engine.encoding import Encoding
+from stream.engine.judgement import judgements
+from stream.evaluation.prediction import Logits
+from stream.evaluation.rows import Row
+from training.model import Description
+
+_UNKNOWN = ("<unk>", "[UNK]")
+
+
+def training_profile(
+    description: Description,
+    tokenizer: Tokenizer,
+    rows: Sequence[Row],
+    encodings: Sequence[Encoding],
+    logits: Logits,
+) -> Profile:
+    """The profile of the sets that the model was trained on, by rows of theirs that it was not trained on.
+
+    Each set has the weight of its training rows. Empty where none of `rows` is of such a set.
+    """
+    trained = {str(data["name"]): float(data["rows"]) for data in description.data}
+    held_out = Counter(row.source for row in rows)
+    heads = [head for head in description.heads if head.scope == "text"]
+    judged = judgements(heads, {head.name: logits[head.name] for head in heads}, [[] for _ in rows])
+    ids = [tokenizer.token_to_id(name) for name in _UNKNOWN]
+    unknown = next((number for number in ids if number is not None), None)
+    mix = Mix()
+    for row, encoding, judgement in zip(rows, encodings, judged, strict=True):
+        if row.source in trained:
+            weight = trained[row.source] / held_out[row.source]
+            mix.add(aspects(row.text, encoding.ids, unknown, judgement, heads), weight)
+    return mix.profile
