@@ -1,13 +1,12 @@
 """The bundle in the repository: small, verified, honest about its data, right on plain cases."""
 
-import numpy as np
 import pytest
 
-from export.conversion import run_session, session
 from stream.bundle import Bundle, default_bundle, load_bundle
+from stream.engine.engine import Engine
+from stream.engine.judgement import Question
+from stream.settings import EngineSettings
 from stream.text import normalise
-from training.encoding import encode
-from training.model import load_tokenizer
 
 PLAIN = [
     ("negative", "Class action filed against Orbit Motors over defective brakes"),
@@ -52,12 +51,9 @@ def test_its_export_lost_little(bundle: Bundle) -> None:
 
 
 def test_it_is_right_on_plain_cases_in_both_languages(bundle: Bundle) -> None:
-    tokenizer = load_tokenizer(str(bundle.folder))
-    texts = [normalise(text) for _, text in PLAIN]
-    manifest = bundle.manifest
-    encodings = encode(tokenizer, texts, [[]] * len(texts), manifest.maximum_tokens)
-    model = session(bundle.model, threads=1)
-    logits = run_session(model, manifest.heads, encodings, manifest.padding_id, len(PLAIN))
-    labels = bundle.manifest.head("sentiment").labels
-    answers = [labels[index] for index in np.argmax(logits["sentiment"], axis=1)]
+    engine = Engine(bundle, EngineSettings(provider="cpu", threads=1))
+    engine.load()
+    questions = [Question(normalise(text)) for _, text in PLAIN]
+    answers = [engine.judge([question])[0]["sentiment"].label for question in questions]
+    engine.close()
     assert answers == [label for label, _ in PLAIN]
