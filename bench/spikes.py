@@ -144,7 +144,7 @@ def _cell(delays: list[float | None]) -> str:
 
 
 def show_nab(arguments: argparse.Namespace) -> None:
-    """Print the score with default settings, by series and in all, and that of settings chosen leaving one out."""
+    """Print what is found with default settings by series, and the score over all of them."""
     series = list(read_series(arguments.folder))
     settings = SpikeSettings()
     with Pool(arguments.processes) as pool:

@@ -8,11 +8,10 @@ from tokenizers import Tokenizer
 from stream.drift import Mix, Profile, aspects
 from stream.engine.encoding import Encoding
 from stream.engine.judgement import judgements
+from stream.engine.tokens import unknown_id
 from stream.evaluation.prediction import Logits
 from stream.evaluation.rows import Row
 from training.model import Description
-
-_UNKNOWN = ("<unk>", "[UNK]")
 
 
 def training_profile(
@@ -30,8 +29,7 @@ def training_profile(
     held_out = Counter(row.source for row in rows)
     heads = [head for head in description.heads if head.scope == "text"]
     judged = judgements(heads, {head.name: logits[head.name] for head in heads}, [[] for _ in rows])
-    ids = [tokenizer.token_to_id(name) for name in _UNKNOWN]
-    unknown = next((number for number in ids if number is not None), None)
+    unknown = unknown_id(tokenizer)
     mix = Mix()
     for row, encoding, judgement in zip(rows, encodings, judged, strict=True):
         if row.source in trained:

@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from stream.bundle import BundleError
+from stream.bundle import BundleError, default_bundle
 from stream.engine.errors import EngineError
 from stream.kafka import BrokerError, StallError
 from stream.rules import RulesError
@@ -26,6 +26,19 @@ config_option = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
     help=f"Settings file (YAML). Default: the one that {CONFIG_VARIABLE} names, if any.",
+)
+
+bundle_option = click.option(
+    "--bundle",
+    type=click.Path(path_type=Path),
+    help="Folder of the model bundle. Default: the settings', else the one that ships with Downtick.",
+)
+shipped_bundle_option = click.option(
+    "--bundle",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=default_bundle,
+    help="Folder of the model bundle. Default: the one that ships.",
 )
 
 

@@ -11,3 +11,6 @@ SENTIMENT_HEAD = "sentiment"
 TOPIC_HEAD = "topics"
 ENTITY_HEAD = "entity_sentiment"
 """Over entities; a bundle without it judges every company as its text."""
+
+TOPIC_SUBJECT = "topic:"
+"""What the subject of a topic begins with."""

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import pairwise
 
 from stream.text import normalise
 
@@ -58,6 +59,21 @@ def places(text: str, names: Iterable[str]) -> list[Span]:
         if found:
             return found
     return []
+
+
+def overlap(spans: Iterable[Span]) -> bool:
+    """Whether any two of the places, given in order, share a character."""
+    return any(after[0] < before[1] for before, after in pairwise(spans))
+
+
+def rewrite(text: str, changes: Iterable[tuple[Span, str]]) -> tuple[str, list[Span]]:
+    """The text with other words in some places, which stand in order and share nothing; and where they are now."""
+    changed, reached, moved = "", 0, []
+    for (start, end), word in changes:
+        changed += text[reached:start] + word
+        moved.append((len(changed) - len(word), len(changed)))
+        reached = end
+    return changed + text[reached:], moved
 
 
 def _occurrences(text: str, part: str) -> Iterable[int]:

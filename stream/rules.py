@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from stream.labels import TOPIC_SUBJECT
 from stream.records import Alert, Moment, Severity
 from stream.spikes.settings import SpikeSettings, Threshold
+from stream.yaml_file import read_yaml
 
-TOPIC = "topic:"
 _LEADING_TOPICS = 3
 """An alert is about as many of its topics, the most frequent ones."""
 _SEVERITIES = tuple(Severity)
@@ -96,8 +96,8 @@ class Rule(BaseModel):
 
 
 def _topics(alert: Alert) -> set[str]:
-    if alert.subject.startswith(TOPIC):
-        return {alert.subject.removeprefix(TOPIC)}
+    if alert.subject.startswith(TOPIC_SUBJECT):
+        return {alert.subject.removeprefix(TOPIC_SUBJECT)}
     return set(list(alert.topics)[:_LEADING_TOPICS])
 
 
@@ -136,12 +136,7 @@ class _File(BaseModel):
 
 def load_rules(file: Path, settings: SpikeSettings) -> Rules:
     """Read a rule file; raise `RulesError`. A threshold must be over a window that `settings` have."""
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RulesError(f"cannot read the rule file {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RulesError(f"the rule file {file} is not YAML: {error}") from error
+    content = read_yaml(file, RulesError, "the rule file")
     try:
         rules = _File.model_validate(content).rules
         for rule in rules:

@@ -10,13 +10,13 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableVariable
 
 from stream.bundle import default_bundle
 from stream.spikes.settings import SpikeSettings
+from stream.yaml_file import read_yaml
 
 PREFIX = "DOWNTICK_"
 CONFIG_VARIABLE = "DOWNTICK_CONFIG"
@@ -185,12 +185,7 @@ class Settings(BaseSettings):
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"cannot read the settings file {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the settings file {file} is not YAML: {error}") from error
+    content = read_yaml(file, SettingsError, "the settings file")
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -3,12 +3,11 @@
 import random
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import replace
-from itertools import pairwise
 
 from stream.evaluation.rows import Entity, Row
-from stream.names import Span
+from stream.names import Span, overlap, rewrite
 
 _CASHTAG = re.compile(r"\$[A-Za-z]{1,5}\b")
 
@@ -36,23 +35,21 @@ class NameSwap:
         One name stays one name. The row itself where it names nothing, or where its names overlap.
         """
         spans = _named(row)
-        if not spans or row.source not in self._names or _overlap(spans):
+        if not spans or row.source not in self._names or overlap(spans):
             return row
         others: dict[str, str] = {}
-        text, end, moved = "", 0, {}
         for span in spans:
             name = row.text[slice(*span)]
             if name.casefold() not in others:
                 others[name.casefold()] = self._draw(row.source, name, others.values())
-            other = others[name.casefold()]
-            text += row.text[end : span[0]] + other
-            moved[span] = (len(text) - len(other), len(text))
-            end = span[1]
+        words = [others[row.text[slice(*span)].casefold()] for span in spans]
+        text, places = rewrite(row.text, zip(spans, words, strict=True))
+        moved = dict(zip(spans, places, strict=True))
         entities = [
             Entity(entity.name, tuple(moved[span] for span in entity.spans), entity.targets)
             for entity in row.entities
         ]
-        return replace(row, text=text + row.text[end:], entities=tuple(entities))
+        return replace(row, text=text, entities=tuple(entities))
 
     def _draw(self, source: str, name: str, taken: Collection[str]) -> str:
         for _ in range(20):
@@ -67,7 +64,3 @@ def _named(row: Row) -> list[Span]:
     if row.entities:
         return sorted({span for entity in row.entities for span in entity.spans})
     return [match.span() for match in _CASHTAG.finditer(row.text)]
-
-
-def _overlap(spans: Sequence[Span]) -> bool:
-    return any(after[0] < before[1] for before, after in pairwise(spans))

@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stream.bundle import Scope
+from stream.yaml_file import read_yaml
 from training.taxonomy import Silence, Taxonomy, TaxonomyError, read_taxonomy
 
 DATA_ROOT_VARIABLE = "DOWNTICK_TRAINING_DATA"
@@ -239,12 +239,7 @@ def read_configuration(path: Path | None, overrides: dict[str, Any]) -> Options:
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not YAML: {error}") from error
+    values = read_yaml(path, ConfigurationError)
     if not isinstance(values, dict):
         raise ConfigurationError(f"{path} must be a mapping of options to values")
     return values

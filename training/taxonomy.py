@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 from typing import Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from stream.yaml_file import read_yaml
 
 
 class TaxonomyError(Exception):
@@ -97,11 +98,7 @@ def named_labels(meaning: str | list[str] | Silence | None) -> list[str]:
 def read_taxonomy(path: Path) -> Taxonomy:
     """Read and check the file; raise `TaxonomyError`."""
     try:
-        return Taxonomy.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise TaxonomyError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise TaxonomyError(f"{path} is not YAML: {error}") from error
+        return Taxonomy.model_validate(read_yaml(path, TaxonomyError))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

@@ -8,9 +8,8 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-from stream.names import Span, places
+from stream.names import Span, overlap, places, rewrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +116,8 @@ def other_names(pool: Sequence[str]) -> Change:
     """With other companies' names, drawn from `pool`: those in the same script, so that it reads as before."""
 
     def change(text: str, names: tuple[str, ...], chance: random.Random) -> Changed | None:
-        spans = sorted(
-            {(*place, index) for index, name in enumerate(names) for place in places(text, [name])}
-        )
-        if not spans or any(after[0] < before[1] for before, after in pairwise(spans)):
+        found = sorted((place, index) for index, name in enumerate(names) for place in places(text, [name]))
+        if not found or overlap(place for place, _ in found):
             return None
         drawn = []
         for name in names:
@@ -130,11 +127,8 @@ def other_names(pool: Sequence[str]) -> Change:
             drawn.append(chance.choice(fitting))
         if len(set(drawn)) < len(drawn):
             return None
-        parts, reached = [], 0
-        for start, end, index in spans:
-            parts += [text[reached:start], drawn[index]]
-            reached = end
-        return Changed("".join(parts) + text[reached:], tuple(drawn))
+        changed, _ = rewrite(text, ((place, drawn[index]) for place, index in found))
+        return Changed(changed, tuple(drawn))
 
     return change
 

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from stream.audit.audit import Kind, audit
 from stream.audit.changes import changes
-from stream.bundle import default_bundle, load_bundle
-from stream.command import UsageError, reports_errors
+from stream.bundle import load_bundle
+from stream.command import UsageError, reports_errors, shipped_bundle_option
 from stream.engine.engine import Engine
 from stream.lines import Line, read_lines
 from stream.names import places
@@ -23,13 +23,7 @@ TARGETS = {"name": 0.02}
 
 @click.command("audit")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--bundle",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=default_bundle,
-    help="Folder of the model bundle. Default: the one that ships.",
-)
+@shipped_bundle_option
 @click.option(
     "--limit", type=click.IntRange(min=1), default=2_000, show_default=True, help="Most texts to read."
 )
@@ -46,10 +40,12 @@ def command(file: Path, *, folder: Path, limit: int, examples: int, as_json: boo
     """
     try:
         with file.open("rb") as lines:
-            read = [line for line in itertools.islice(read_lines(lines), limit) if isinstance(line, Line)]
+            entries = list(itertools.islice(read_lines(lines), limit))
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    texts = [(line.text, _names(line)) for line in read]
+    texts = [(line.text, _names(line)) for line in entries if isinstance(line, Line)]
+    if len(texts) < len(entries):
+        click.echo(f"downtick: lines that could not be read: {len(entries) - len(texts):,}", err=True)
     if not texts:
         raise UsageError(f"{file} holds no line with a text")
     engine = Engine(load_bundle(folder), EngineSettings())

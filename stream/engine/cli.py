@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from stream.bundle import load_bundle
-from stream.command import UsageError, config_option, reports_errors
+from stream.command import UsageError, bundle_option, config_option, reports_errors
 from stream.engine.engine import Engine, Result
 from stream.engine.errors import EngineError
 from stream.engine.judgement import JudgementError
@@ -39,11 +39,7 @@ Entry = Line | Unreadable
 
 
 @click.command()
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    help="Folder of the model bundle. Default: the settings', else the one that ships with Downtick.",
-)
+@bundle_option
 @click.option(
     "--watchlist",
     type=click.Path(path_type=Path),

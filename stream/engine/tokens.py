@@ -12,6 +12,12 @@ from stream.names import Span, places
 from stream.text import calm
 
 
+def unknown_id(tokenizer: Tokenizer) -> int | None:
+    """The id of the token that stands for what the vocabulary lacks, if there is one."""
+    found = (tokenizer.token_to_id(name) for name in ("<unk>", "[UNK]"))
+    return next((number for number in found if number is not None), None)
+
+
 class BundleTokenizer:
     """A bundle's tokenizer: cuts texts to the model's length, and never pads."""
 
@@ -29,9 +35,8 @@ class BundleTokenizer:
 
     @property
     def unknown_id(self) -> int | None:
-        """The id of the token that stands for what the vocabulary lacks, if it has one."""
-        found = (self._tokenizer.token_to_id(name) for name in ("<unk>", "[UNK]"))
-        return next((number for number in found if number is not None), None)
+        """See the function of that name."""
+        return unknown_id(self._tokenizer)
 
     def offsets(self, text: str) -> list[Span]:
         """Where the tokens of a normalised text stand in it, those of the model's own left out.

@@ -10,8 +10,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
-from stream.bundle import Bundle, default_bundle, load_bundle
-from stream.command import UsageError, reports_errors
+from stream.bundle import Bundle, load_bundle
+from stream.command import UsageError, reports_errors, shipped_bundle_option
 from stream.evaluation.calibrated import calibrated_heads, write_calibrated
 from stream.evaluation.labelled import LabelledError, read_labelled
 from stream.evaluation.prediction import Logits, predict_rows
@@ -29,17 +29,9 @@ COLUMNS = {
     "recall_at_precision": "R@P.8",
 }
 
-bundle_option = click.option(
-    "--bundle",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=default_bundle,
-    help="Folder of the model bundle. Default: the one that ships.",
-)
-
 
 @click.command()
-@bundle_option
+@shipped_bundle_option
 @click.option(
     "--data",
     "file",
@@ -79,7 +71,7 @@ def evaluate(folder: Path, file: Path, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@bundle_option
+@shipped_bundle_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

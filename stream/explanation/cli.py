@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from stream.bundle import load_bundle
-from stream.command import UsageError, config_option, reports_errors
+from stream.command import UsageError, bundle_option, config_option, reports_errors
 from stream.engine.engine import Engine
 from stream.engine.tokens import BundleTokenizer
 from stream.explanation.occlusion import Explanation, explain
@@ -23,11 +23,7 @@ _VISIBLE = 0.02
 
 @click.command("explain")
 @click.argument("text")
-@click.option(
-    "--bundle",
-    type=click.Path(path_type=Path),
-    help="Folder of the model bundle. Default: the settings', else the one that ships with Downtick.",
-)
+@bundle_option
 @click.option("--entity", help="Explain the sentiment towards this company, as the text names it.")
 @click.option(
     "--label", type=click.Choice(SENTIMENTS), help="Explain this one. Default: what the model says."

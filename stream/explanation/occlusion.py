@@ -47,11 +47,13 @@ def explain(
     """Explain the sentiment of a normalised text, of which `found` are the words, or that towards an entity.
 
     `label`: whose probability is explained; without it, that of the label that the model gives. Raises
-    `ValueError` where the model fails on the text, or knows no such label.
+    `ValueError` where the text does not name the entity, or the model fails on it, or knows no such label.
     """
     names = ((entity,),) if entity else ()
     # Without its name nothing would be asked about an entity.
     own = places(text, [entity]) if entity else []
+    if entity and not own:
+        raise ValueError(f"the text does not name {entity!r}")
     kept = [word for word in found if not any(word[0] < end and start < word[1] for start, end in own)]
     questions = [Question(text, names), *(Question(without(text, word), names) for word in kept)]
     answers = [_probabilities(result, of_entity=entity is not None) for result in judge(questions)]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import cast
 
 from stream.engine.judgement import Judgement, Question, Verdict
-from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, TOPIC_HEAD, Sentiment
+from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, TOPIC_HEAD, TOPIC_SUBJECT, Sentiment
 from stream.records import (
     Mention,
     NewsEvent,
@@ -47,7 +47,7 @@ class Accepted:
 
 def topic_subject(topic: str) -> str:
     """The subject under which a topic is watched."""
-    return f"topic:{topic}"
+    return TOPIC_SUBJECT + topic
 
 
 def compose(

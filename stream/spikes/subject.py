@@ -27,7 +27,7 @@ from stream.spikes.state import (
     unpack_floats,
     unpack_integers,
 )
-from stream.spikes.surge import find_peaks, surges
+from stream.spikes.surge import find_peaks, find_surges
 
 __all__ = ["Outcome", "StateError", "Subject"]
 
@@ -119,11 +119,6 @@ class Subject:
         return self._cycle.active
 
     @property
-    def alert(self) -> Life | None:
-        """The latest alert, whatever has become of it."""
-        return self._cycle.life
-
-    @property
     def current(self) -> Alert | None:
         """The alert as it is now, where there is one that is not over."""
         return self._told(self._cycle.life) if self._cycle.life is not None and self._cycle.active else None
@@ -167,7 +162,7 @@ class Subject:
         """Keep the alert while some window is still near its level, else let it run out."""
         now = self._history.now
         peaks = find_peaks(self._history, self._settings, now, active=True)
-        if surges(peaks, self._history, self._settings, firing=self._cycle.firing):
+        if find_surges(peaks, self._history, self._settings, firing=self._cycle.firing):
             self._cycle.stay(now)
         elif self._cycle.pass_time(now):
             self._publish()
@@ -178,13 +173,11 @@ class Subject:
         findings = []
         for end in sorted(ends):
             peaks = find_peaks(self._history, self._settings, end, active=active)
-            found = surges(peaks, self._history, self._settings, firing=firing)
+            found = find_surges(peaks, self._history, self._settings, firing=firing)
             if found:
                 self._history.tails.count(end)
             findings += found
             for peak in peaks:
-                if peak.alarms > self._history.tails.level:
-                    continue
                 self._history.tails.learn(peak.window, peak.alarms, end)
         if self._cycle.see(findings, self._history.now):
             self._publish()

@@ -54,7 +54,7 @@ def find_peaks(history: History, settings: SpikeSettings, end: int, *, active: b
     return peaks
 
 
-def surges(
+def find_surges(
     peaks: Iterable[Peak], history: History, settings: SpikeSettings, *, firing: bool
 ) -> list[Finding]:
     """The peaks that are surges, or near one; an alert that is `firing` goes on by volume alone."""

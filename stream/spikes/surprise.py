@@ -5,6 +5,9 @@ from scipy import special
 DAY = 86_400
 _SHARE_LEVEL = 0.002
 _MOSTLY = 0.5
+# Below this, looks would grow faster than the tail falls, and a larger count be less of a surprise: of a normal
+# distribution z² P(Z ≥ z) falls from z = 1.19 on.
+_FEWEST_LOOKS = 1.5
 
 
 def volume_tail(count: float, mean: float, variance: float) -> float:
@@ -29,7 +32,7 @@ def alarms_per_day(count: float, mean: float, variance: float, window_seconds: f
     them in each window's length; a variance that is not the mean divides that factor, as for a Gaussian process.
     """
     tail = volume_tail(count, mean, variance)
-    looks = max(1.0, (count - mean) ** 2 / count * (mean / variance))
+    looks = max(_FEWEST_LOOKS, (count - mean) ** 2 / count * (mean / variance))
     return tail * looks * DAY / window_seconds, tail
 
 

@@ -68,7 +68,9 @@ class Tails:
         return float(often * (1 + self._surprise(alarms) / scale) ** -weight)
 
     def learn(self, window: int, alarms: float, time: int) -> None:
-        """Take a count over the level at `time`; what lies close together is one peak."""
+        """Take a count at `time`: below the level it teaches nothing, what lies close together is one peak."""
+        if alarms > self.level:
+            return
         height = float(self._sums[window, _HEIGHT])
         if time - self._last[window] > max(HOUR, self._lengths[window]):
             height = -1.0
@@ -107,11 +109,11 @@ class Tails:
         return often, _PRIOR_EXCESSES + peaks, _PRIOR_EXCESSES + _UNCUT * excess
 
     def dump(self) -> tuple[list[int], Floats]:
-        """The peaks as whole numbers and others."""
-        return self._last, self._sums.ravel()
+        """The peaks as whole numbers and others, of which the first is the level that they are over."""
+        return self._last, np.concatenate([[np.float32(self.level)], self._sums.ravel()])
 
     def load(self, numbers: Sequence[int], floats: Floats) -> None:
-        """Read what `dump` made; without it nothing is known."""
-        if numbers:
+        """Read what `dump` made; without it nothing is known, nor of another level by the peaks over this one."""
+        if numbers and floats[0] == np.float32(self.level):
             self._last = list(numbers)
-            self._sums = floats.reshape(self._sums.shape).copy()
+            self._sums = floats[1:].reshape(self._sums.shape).copy()

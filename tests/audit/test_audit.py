@@ -111,19 +111,25 @@ def test_flips_are_counted_per_kind_and_the_worst_come_first() -> None:
     (flip,) = found["name"].flips
     assert (flip.entity, flip.label, flip.changed_to) == ("Acme", "negative", "positive")
     assert found["name"].share == 1
-    assert found["script"].share == 0
+    assert (found["script"].judged, found["script"].share) == (0, 0)
 
 
 def test_the_command_tells_the_flips_of_a_file(tiny_bundle: Bundle, tmp_path: Path) -> None:
     file = tmp_path / "news.jsonl"
-    rows = [{"text": "fraud at Acme", "entities": [{"name": "Acme"}]}, {"text": "a good day"}, {"text": ""}]
+    rows = [
+        {"text": "fraud at Acme", "entities": [{"name": "Acme"}]},
+        {"text": "a good day"},
+        {"text": ""},
+        5,
+    ]
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     arguments = ["audit", str(file), "--bundle", str(tiny_bundle.folder)]
     shown = CliRunner().invoke(main, arguments)
     assert shown.exit_code == 0, shown.output
+    assert "lines that could not be read: 2" in shown.stderr
     assert "name: nothing to change" in shown.output
     assert "lower case: 0 of 1 flip" in shown.output
-    told = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).output)
+    told = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
     assert told["upper case"]["judged"] == 2
 
 

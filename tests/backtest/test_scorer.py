@@ -48,7 +48,10 @@ def test_another_bundle_is_asked_for_itself(tiny_bundle: Bundle, tmp_path: Path)
     assert rows == sorted([(tiny_bundle.hash,), ("another",)])
 
 
-def test_without_a_cache_nothing_is_written(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_without_a_cache_nothing_is_written(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with Scorer(settings(tiny_bundle)) as scorer:
         assert not isinstance(scorer.judge(QUESTIONS)[0], JudgementError)
     assert list(tmp_path.iterdir()) == []

@@ -112,6 +112,8 @@ def test_an_entity_is_never_left_out_of_what_is_asked_about_it() -> None:
 def test_a_text_that_the_model_fails_on_says_so() -> None:
     with pytest.raises(ValueError, match="cannot be judged: too odd"):
         explain("x", [], lambda questions: [JudgementError("too odd") for _ in questions])
+    with pytest.raises(ValueError, match="does not name 'Acme'"):
+        explain("Acmeville fell", [], keyword_judge, entity="Acme")
     with pytest.raises(ValueError, match="'awful' is none of negative"):
         explain("x", [], keyword_judge, label="awful")
 

@@ -203,10 +203,13 @@ def test_the_clock_never_goes_back() -> None:
     assert subject.clock == at(5)
 
 
+FULL = SpikeSettings(false_alarms_per_day=0.1, evidence=10)
+
+
 def full_subject() -> Subject:
     """A subject of 64 partitions and busy days, with an alert that fires and the longest evidence."""
     generator = random.Random(2)
-    subject = Subject("x", SpikeSettings(false_alarms_per_day=0.1, evidence=10))
+    subject = Subject("x", FULL)
     offsets = [generator.randrange(10**10) for _ in range(64)]
     for minute in range(26 * 60):
         surge = minute >= 25 * 60
@@ -237,7 +240,7 @@ def test_the_state_stays_below_four_kilobytes() -> None:
     assert alerts[-1].evidence
     state = subject.dump()
     assert len(state) <= 4096
-    assert Subject.load("x", state, SpikeSettings(evidence=10)).dump() == state
+    assert Subject.load("x", state, FULL).dump() == state
 
 
 @pytest.mark.parametrize(

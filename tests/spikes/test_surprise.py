@@ -1,7 +1,7 @@
 """The tails behind the tests."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -27,6 +27,7 @@ def test_with_dispersion_the_tail_is_the_negative_binomials(
 
 
 @given(st.floats(0.1, 2000), st.floats(0.1, 500), means, st.floats(1, 50))
+@example(930.0, 1.0, 871.0, 3.0)
 def test_more_negatives_never_lower_the_score(
     count: float, more: float, mean: float, dispersion: float
 ) -> None:

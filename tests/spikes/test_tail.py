@@ -107,6 +107,21 @@ def test_alarms_that_other_tests_stop_are_made_up_for() -> None:
     assert 0.8 < subject.pace <= 1
 
 
+def test_with_another_budget_than_before_it_begins_with_the_theory() -> None:
+    subject, other = tails(), Tails(WINDOWS, 10 * BUDGET, half_life_days=7)
+    live(subject, 200, 5)
+    subject.age(100 * DAY, watched=100 * DAY)
+    fresh = other.share(0, ALLOWED)
+    other.load(*subject.dump())
+    assert (other.share(0, ALLOWED), other.pace) == (fresh, 1)
+
+
+def test_a_count_below_the_level_teaches_nothing() -> None:
+    subject = tails()
+    subject.learn(0, 1.01 * subject.level, 0)
+    assert subject.share(0, ALLOWED) == tails().share(0, ALLOWED)
+
+
 @given(st.lists(st.tuples(st.sampled_from([0, 1, 2]), st.floats(0, 0.3), st.integers(0, 10**6)), max_size=20))
 def test_a_state_comes_back(peaks: list[tuple[int, float, int]]) -> None:
     subject, copy = tails(), tails()
