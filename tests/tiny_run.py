@@ -104,7 +104,7 @@ def make_data(root: Path, rows: int = 240) -> Path:
     return root
 
 
-def configuration(encoder: Path, data: Path, output: Path, **changes: Any) -> dict[str, Any]:
+def configuration(encoder: Path, data: Path, output: Path, /, **changes: Any) -> dict[str, Any]:
     """The options of a tiny run over `make_data`."""
     options = {
         "name": "tiny",

@@ -5,9 +5,10 @@ Errors:
 """
 
 import csv
+import gzip
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
     by_name = {head.name: head for head in heads}
     for part, file in data.files.items():
         values: dict[str, dict[str, list[tuple[str, str]]]] = {}
-        for record in read_records(root / file):
+        for record in read_records(root / file, data.columns):
             reading.read += 1
             raw = _get(record, data.text, root / file)
             text = normalise(raw) if isinstance(raw, str) else ""
@@ -91,12 +92,17 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
     return reading
 
 
-def read_records(path: Path) -> Iterator[dict[str, Any]]:
-    """The records of a `.jsonl` or `.csv` file; `DataError` names the file and line."""
+def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The records of a `.jsonl` or `.csv` file, packed (`.gz`) or not; `DataError` names file and line."""
+    packed = path.suffix == ".gz"
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            if path.suffix == ".csv":
-                yield from csv.DictReader(file)
+        with (
+            gzip.open(path, "rt", encoding="utf-8", newline="")
+            if packed
+            else path.open(encoding="utf-8", newline="") as file
+        ):
+            if (path.with_suffix("") if packed else path).suffix == ".csv":
+                yield from csv.DictReader(file, columns)
                 return
             for number, line in enumerate(file, start=1):
                 record = json.loads(line) if line.strip() else None
@@ -107,11 +113,11 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
                 yield record
     except OSError as error:
         raise DataError(
-            f"cannot read {path}: {error.strerror}; set `data_root` to the folder of the data"
+            f"cannot read {path}: {error.strerror or error}; set `data_root` to the folder of the data"
         ) from error
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {number} is not JSON: {error}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error, EOFError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 

@@ -48,7 +48,10 @@ class DataSet(BaseModel):
     files: dict[Literal["train", "valid", "test"], Path]
     """Rows under `train` are divided by text hash; those under `valid` and `test` stay there."""
     text: str = "text"
-    labels: dict[str, LabelSource]
+    columns: list[str] | None = None
+    """Of CSV files that do not begin with the names of their columns."""
+    labels: dict[str, LabelSource] = Field(default_factory=dict)
+    """Without any, its texts are for teachers, who say what there is to learn of them."""
     licence: str
     language: str | None = None
     """None: told from each text."""
@@ -126,6 +129,19 @@ class Options(BaseModel):
         ge=0,
         le=1,
         description="Share of texts whose companies and cashtags are exchanged for others of their set.",
+    )
+    layers: int | None = Field(
+        default=None, ge=1, description="Keep so many of the encoder's layers, evenly spread; default all."
+    )
+    teachers: list[Path] = Field(
+        default_factory=list,
+        description="Checkpoints with the same heads, whose mean answers are learnt beside the labels.",
+    )
+    teacher_share: float = Field(
+        default=0.7, gt=0, le=1, description="Of the loss, where there are teachers."
+    )
+    teacher_temperature: float = Field(
+        default=2.0, gt=0, description="Softens answers and teachers' answers."
     )
     freeze_embeddings: bool = Field(
         default=False, description="Leave the embeddings as they are: less memory, faster steps."
@@ -219,14 +235,11 @@ def resolve_heads(options: Options) -> list[Head]:
 def read_configuration(path: Path | None, overrides: dict[str, Any]) -> Options:
     """Read the YAML file and lay `overrides` (option → value) over it.
 
-    Paths of `splits` and taxonomies in the file are relative to the file itself.
+    Paths of `base`, `splits` and taxonomies in the file are relative to the file itself. What the file
+    `base` says holds wherever this one says nothing.
     Raises `ConfigurationError`, with every wrong key in one message.
     """
-    values: dict[str, Any] = {}
-    if path is not None:
-        values = _read_mapping(path)
-        _anchor(values, path.parent)
-    values.update(overrides)
+    values = {**(_read_values(path) if path is not None else {}), **overrides}
     try:
         return Options.model_validate(values)
     except ValidationError as error:
@@ -238,11 +251,17 @@ def read_configuration(path: Path | None, overrides: dict[str, Any]) -> Options:
         raise ConfigurationError(f"{where} cannot be used:\n" + "\n".join(lines)) from error
 
 
-def _read_mapping(path: Path) -> dict[str, Any]:
+def _read_values(path: Path) -> dict[str, Any]:
     values = read_yaml(path, ConfigurationError)
     if not isinstance(values, dict):
         raise ConfigurationError(f"{path} must be a mapping of options to values")
-    return values
+    _anchor(values, path.parent)
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str) or (path.parent / base).resolve() == path.resolve():
+        raise ConfigurationError(f"{path}: base must name another configuration")
+    return {**_read_values(path.parent / base), **values}
 
 
 def _anchor(values: dict[str, Any], folder: Path) -> None:

@@ -24,7 +24,7 @@ class Corpus:
 
 def build_corpus(options: Options, heads: list[Head]) -> Corpus:
     """Read and prepare every configured set. Freezes the splits in `options.splits` if new."""
-    readings = {data.name: read_set(data, heads, options.data_root) for data in options.data}
+    readings = {data.name: read_set(data, heads, options.data_root) for data in options.data if data.labels}
     cleaned = clean(readings)
     path = options.splits
     frozen = Frozen.read(path) if path is not None and path.exists() else Frozen()
@@ -33,7 +33,10 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
     if path is not None and frozen.sources != known:
         frozen.write(path)
     conflicts = cross_set_conflicts(rows)
-    train = _cap([row for row in rows if row.split == "train"], options)
+    train = [row for row in rows if row.split == "train"]
+    if options.teachers:
+        train += _unlabelled(options, {text_key(row.text) for row in rows})
+    train = _cap(train, options)
     train, cued = add_cues(train, heads)
     random.Random(options.seed).shuffle(train)
     return Corpus(
@@ -46,6 +49,19 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
         cross_set_conflicts=conflicts,
         cued=cued,
     )
+
+
+def _unlabelled(options: Options, known: set[str]) -> list[Row]:
+    """The texts of sets without labels, each once, but for those that a set with labels has."""
+    rows = []
+    for data in options.data:
+        if not data.labels:
+            for row in read_set(data, [], options.data_root).rows:
+                key = text_key(row.text)
+                if key not in known:
+                    known.add(key)
+                    rows.append(row.with_split("train"))
+    return rows
 
 
 def _cap(rows: list[Row], options: Options) -> list[Row]:

@@ -17,6 +17,7 @@ from training.augmentation import NameSwap
 from training.calibration import calibrate
 from training.configuration import Head, Options, resolve_heads
 from training.dataset import Corpus, build_corpus
+from training.distillation import keep_layers, load_teachers
 from training.model import Description, load_tokenizer, new_classifier, origin, save_checkpoint
 from training.report import mistakes, write_report
 from training.trainer import Board, Encoded, FineTuner, last_checkpoint
@@ -44,6 +45,13 @@ def train(options: Options, *, resume: bool) -> Path:
 
     tokenizer = load_tokenizer(options.encoder)
     model = new_classifier(options.encoder, heads, options.dropout)
+    if options.layers is not None:
+        keep_layers(model.encoder, options.layers)
+    teachers = (
+        load_teachers(options.teachers, heads, tokenizer, options.teacher_temperature)
+        if options.teachers
+        else None
+    )
     if options.freeze_embeddings:
         model.encoder.get_input_embeddings().requires_grad_(requires_grad=False)
     description = Description(
@@ -75,6 +83,7 @@ def train(options: Options, *, resume: bool) -> Path:
         description=description,
         train=encoded["train"],
         valid=encoded["valid"],
+        teachers=teachers,
         callbacks=[Board(options.output / "tensorboard")],
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

@@ -28,6 +28,7 @@ from stream.evaluation.rows import Row, rows_of
 from stream.evaluation.scores import masks, multi_scores, sigmoid, single_scores
 from training.augmentation import NameSwap
 from training.configuration import Head, Options
+from training.distillation import Teachers
 from training.encoding import encode_rows
 from training.losses import multi_label_loss, single_label_loss
 from training.model import Classifier, Description, save_checkpoint
@@ -145,9 +146,11 @@ class FineTuner(Trainer):
         description: Description,
         train: Encoded,
         valid: Encoded,
+        teachers: Teachers | None,
         callbacks: list[TrainerCallback],
     ) -> None:
         self.options = options
+        self.teachers = teachers
         self.classifier = model
         self.classifier_heads = heads
         self.tokenizer = tokenizer
@@ -171,6 +174,9 @@ class FineTuner(Trainer):
     ) -> Any:
         logits = model(**{name: inputs[name] for name in TEXT_INPUTS + ENTITY_INPUTS if name in inputs})
         loss = total_loss(logits, inputs, self.classifier_heads)
+        if self.teachers is not None:
+            share = self.options.teacher_share
+            loss = (1 - share) * loss + share * self.teachers.loss(logits, inputs)
         return (loss, logits) if return_outputs else loss
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002

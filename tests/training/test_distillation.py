@@ -1,0 +1,144 @@
+"""A smaller model that learns from a larger one."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from tiny_run import configuration, make_data, make_encoder, write_configuration
+
+from stream.evaluation.rows import read_rows
+from training import run
+from training.cli import train
+from training.configuration import read_configuration, resolve_heads
+from training.distillation import Teachers, keep_layers
+from training.encoding import encode_rows
+from training.model import CheckpointError, Classifier, load_checkpoint, new_classifier
+from training.prediction import predict
+
+BOARD = {
+    "name": "board",
+    "files": {"train": "board.jsonl"},
+    "licence": "not stated",
+    "labels": {
+        "sentiment": {
+            "column": "mood",
+            "values": {"up": "positive", "down": "negative"},
+            "possible": ["negative", "positive"],
+        }
+    },
+}
+
+
+def options(root: Path, output: str, **changes: Any) -> Any:
+    path = write_configuration(
+        root / f"{output}.yaml", configuration(root / "encoder", root / "data", root / output, **changes)
+    )
+    return read_configuration(path, {})
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an encoder, data, and the finished run of a teacher."""
+    folder = tmp_path_factory.mktemp("distillation")
+    make_encoder(folder / "encoder")
+    make_data(folder / "data")
+    run.train(options(folder, "teacher"), resume=False)
+    return folder
+
+
+def layers(model: Classifier) -> list[Any]:
+    return list(model.encoder.encoder.layer)
+
+
+def test_the_layers_that_stay_are_spread_evenly_from_first_to_last(root: Path) -> None:
+    model = new_classifier(str(root / "encoder"), resolve_heads(options(root, "unused")), dropout=0.0)
+    twelve = torch.nn.ModuleList(copy.deepcopy(layers(model)[0]) for _ in range(12))
+    model.encoder.encoder.layer = twelve
+    model.encoder.config.num_hidden_layers = 12
+    keep_layers(model.encoder, 6)
+    assert [list(twelve).index(layer) for layer in layers(model)] == [0, 2, 4, 7, 9, 11]
+    assert model.encoder.config.num_hidden_layers == 6
+
+
+def test_more_layers_than_there_are_cannot_stay(root: Path) -> None:
+    model = new_classifier(str(root / "encoder"), resolve_heads(options(root, "unused")), dropout=0.0)
+    with pytest.raises(CheckpointError, match="cannot keep 3 layers of an encoder of 2"):
+        keep_layers(model.encoder, 3)
+
+
+def test_who_answers_as_the_teachers_do_has_nothing_to_learn_from_them(root: Path) -> None:
+    heads = resolve_heads(options(root, "unused"))
+    teacher, _, _ = load_checkpoint(root / "teacher" / "model")
+    batch = {
+        "input_ids": torch.tensor([[2, 5, 9, 3]]),
+        "attention_mask": torch.ones((1, 4), dtype=torch.long),
+        "weight": torch.ones(1),
+    }
+    single = [head for head in heads if head.kind == "single"]
+    teachers = Teachers([teacher], single, temperature=2.0)
+    same = teacher(batch["input_ids"], batch["attention_mask"])
+    other = {name: -values for name, values in same.items()}
+    assert float(teachers.loss(same, batch)) == pytest.approx(0.0, abs=1e-6)
+    assert float(teachers.loss(other, batch)) > 0.1
+
+
+def test_a_student_learns_from_texts_without_labels_what_only_its_teacher_knows(root: Path) -> None:
+    student = options(
+        root,
+        "student",
+        layers=1,
+        teachers=[str(root / "teacher" / "model")],
+        teacher_share=0.9,
+        # No labels tell of neutral texts, and the sets of topics and pairs are left out.
+        data=[
+            BOARD,
+            {"name": "unlabelled", "files": {"train": "news.jsonl"}, "licence": "MIT"},
+        ],
+    )
+    model, tokenizer, description = load_checkpoint(run.train(student, resume=False))
+    assert len(layers(model)) == 1
+    assert {item["name"] for item in description.data} == {"board", "unlabelled"}
+    rows = [row for row in read_rows(root / "teacher" / "test.jsonl") if row.source == "news"]
+    encodings = encode_rows(tokenizer, rows, description.maximum_tokens)
+    logits = predict(model, description.heads, encodings, description.padding_id, 32)["sentiment"]
+    answers = [description.heads[0].labels[index] for index in logits.argmax(axis=1)]
+    wanted = [next(iter(row.targets["sentiment"].allowed)) for row in rows]
+    right = np.array([answer == label for answer, label in zip(answers, wanted, strict=True)])
+    assert right[[label == "neutral" for label in wanted]].mean() > 0.8
+
+
+def test_texts_without_labels_are_left_out_where_nobody_teaches(root: Path) -> None:
+    plain = options(root, "plain", epochs=1)
+    plain.data.append(plain.data[0].model_copy(update={"name": "unlabelled", "labels": {}}))
+    _, _, description = load_checkpoint(run.train(plain, resume=False))
+    assert "unlabelled" not in {item["name"] for item in description.data}
+
+
+def test_a_teacher_with_other_heads_is_refused(root: Path) -> None:
+    heads = [{"name": "sentiment", "kind": "single", "labels": ["negative", "positive"]}]
+    path = write_configuration(
+        root / "wrong.yaml",
+        configuration(
+            root / "encoder",
+            root / "data",
+            root / "wrong",
+            heads=heads,
+            data=[BOARD],
+            teachers=[str(root / "teacher" / "model")],
+        ),
+    )
+    result = CliRunner().invoke(train, ["--config", str(path)])
+    assert result.exit_code == 1
+    assert "cannot teach: its heads or their labels are others" in result.output
+
+
+def test_what_a_configuration_does_not_say_its_base_says(tmp_path: Path) -> None:
+    base = configuration(tmp_path / "encoder", tmp_path / "data", tmp_path / "out")
+    write_configuration(tmp_path / "base.yaml", base)
+    path = write_configuration(tmp_path / "own.yaml", {"base": "base.yaml", "layers": 1, "name": "own"})
+    found = read_configuration(path, {})
+    assert (found.name, found.layers, found.batch_size) == ("own", 1, base["batch_size"])

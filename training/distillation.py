@@ -1,0 +1,94 @@
+"""A smaller model that learns from larger ones: fewer layers of an encoder, and the answers of teachers.
+
+Sources:
+    DistilBERT, Sanh et al. 2019       every other layer of the teacher to begin with
+    Hinton, Vinyals and Dean 2015      softened answers; the square of the temperature keeps gradients alike
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS
+from training.configuration import Head
+from training.model import CheckpointError, Classifier, load_checkpoint
+
+
+def keep_layers(encoder: PreTrainedModel, count: int) -> None:
+    """Leave `count` of the encoder's layers, evenly spread, the first and the last among them."""
+    config = encoder.config
+    stacks = [
+        (module, name, child)
+        for module in encoder.modules()
+        for name, child in module.named_children()
+        if isinstance(child, nn.ModuleList) and len(child) == config.num_hidden_layers
+    ]
+    if len(stacks) != 1 or not 1 <= count <= config.num_hidden_layers:
+        raise CheckpointError(
+            f"cannot keep {count} layers of an encoder of {config.num_hidden_layers} ({config.model_type})"
+        )
+    ((parent, name, stack),) = stacks
+    places = [round(place) for place in torch.linspace(0, len(stack) - 1, count).tolist()]
+    parent.register_module(name, nn.ModuleList(stack[place] for place in places))
+    config.num_hidden_layers = count
+
+
+class Teachers:
+    """Checkpoints whose mean answers a student is to give, too."""
+
+    def __init__(self, models: Sequence[Classifier], heads: Sequence[Head], temperature: float) -> None:
+        self._models = [model.eval().requires_grad_(requires_grad=False) for model in models]
+        self._heads = heads
+        self._temperature = temperature
+
+    def loss(self, logits: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
+        """Divergence of the student's answers from the teachers', weighted by head, per text of the batch.
+
+        `logits` are the student's for `batch`, as `training.trainer.collate` makes it. Sets without labels
+        learn from this alone; the weight of a set counts as in the loss by labels.
+        """
+        inputs = {name: batch[name] for name in TEXT_INPUTS + ENTITY_INPUTS if name in batch}
+        weights = batch["weight"]
+        with torch.no_grad():
+            answers = [model.to(weights.device)(**inputs) for model in self._models]
+        total = torch.zeros((), device=weights.device)
+        for head in self._heads:
+            if head.name not in logits:
+                continue
+            known = torch.stack([answer[head.name].float() for answer in answers])
+            each = self._divergence(head, logits[head.name].float(), known)
+            of_rows = weights[batch["entity_text"]] if head.scope == "entity" else weights
+            total = total + head.weight * (each * of_rows).sum()
+        return total / len(weights)
+
+    def _divergence(self, head: Head, student: Tensor, known: Tensor) -> Tensor:
+        """Per row, from logits: the student's rows × labels, the teachers' teachers × rows × labels."""
+        scale = self._temperature
+        if head.kind == "single":
+            wanted = (known / scale).softmax(dim=-1).mean(dim=0)
+            each = functional.kl_div((student / scale).log_softmax(dim=-1), wanted, reduction="none")
+        else:
+            wanted = (known / scale).sigmoid().mean(dim=0)
+            each = functional.binary_cross_entropy_with_logits(student / scale, wanted, reduction="none")
+        return each.sum(dim=1) * scale**2
+
+
+def load_teachers(
+    folders: Sequence[Path], heads: Sequence[Head], tokenizer: Tokenizer, temperature: float
+) -> Teachers:
+    """Read the teachers' checkpoints; `CheckpointError` where one has other heads or reads other tokens."""
+    wanted = [(head.name, list(head.labels)) for head in heads]
+    models = []
+    for folder in folders:
+        model, own, description = load_checkpoint(folder)
+        if [(head.name, head.labels) for head in description.heads] != wanted:
+            raise CheckpointError(f"{folder} cannot teach: its heads or their labels are others")
+        if own.to_str() != tokenizer.to_str():
+            raise CheckpointError(f"{folder} cannot teach: its tokenizer is not the student's")
+        models.append(model)
+    return Teachers(models, heads, temperature)
