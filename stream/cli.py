@@ -7,6 +7,7 @@ import click
 # name: (module, attribute, one line of help); the module is imported when the command is used.
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "train": ("training.cli", "train", "Fine-tune a classifier."),
+    "tune": ("training.cli", "tune", "Search for the options of a training run."),
     "export": ("export.cli", "export", "Turn a checkpoint into a model bundle."),
     "score": (
         "stream.engine.cli",
@@ -49,7 +50,7 @@ class LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             raise click.ClickException(
                 f"`downtick {cmd_name}` is not part of this installation ({error.name} is missing): "
-                "install it with the extra `training` for train and export, `broker` for demo and broker"
+                "install it with the extra `training` for train, tune and export, `broker` for demo and broker"
             ) from error
         assert isinstance(command, click.Command)
         return command

@@ -71,24 +71,64 @@ def train(config: Path | None, resume: bool, **flags: Any) -> None:
     Writes OUTPUT/model (the checkpoint for `downtick export`), report.json, report.html,
     cleaning.json, the test rows, and logs for TensorBoard.
     """
+
+    def run(options: Options) -> None:
+        from training.run import train as run_training
+
+        finished = run_training(options, resume=resume)
+        click.echo(f"checkpoint: {finished}")
+        click.echo(f"report:     {options.output / 'report.html'}")
+
+    _with_options(config, flags, run)
+
+
+@click.command()
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="YAML file of options to search around; flags go before it.",
+)
+@click.option(
+    "--trials",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Runs in all, those of earlier calls with the same OUTPUT counted.",
+)
+@option_flags
+def tune(config: Path, trials: int, **flags: Any) -> None:
+    """Search for learning rates, batch size and the like.
+
+    Judged by validation rows. Writes OUTPUT/best.yaml, to train with; what was interrupted goes on.
+    """
+
+    def run(options: Options) -> None:
+        from training.tuning import tune as search
+
+        found = search(options, config, trials, report=lambda line: click.echo(line, err=True))
+        click.echo(f"best of {found.trials}: macro-F1 {found.macro_f1:.4f} on validation rows")
+        click.echo(f"train with it: downtick train --config {found.configuration}")
+
+    _with_options(config, flags, run)
+
+
+def _with_options(config: Path | None, flags: dict[str, Any], run: Callable[[Options], None]) -> None:
+    """Read the options and run; what goes wrong ends in one message."""
     given = {name: value for name, value in flags.items() if value is not None}
     try:
         options = read_configuration(config, given)
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from error
     try:
-        from training import run
+        from training.adapters import DataError
+        from training.model import CheckpointError
+        from training.splits import SplitError
     except ImportError as error:
         raise click.ClickException(
             f"training needs more packages ({error.name} is missing): pip install 'downtick[training]'"
         ) from error
-    from training.adapters import DataError
-    from training.model import CheckpointError
-    from training.splits import SplitError
-
     try:
-        finished = run.train(options, resume=resume)
+        run(options)
     except (ConfigurationError, DataError, CheckpointError, SplitError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"checkpoint: {finished}")
-    click.echo(f"report:     {options.output / 'report.html'}")

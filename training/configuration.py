@@ -143,6 +143,11 @@ class Options(BaseModel):
     teacher_temperature: float = Field(
         default=2.0, gt=0, description="Softens answers and teachers' answers."
     )
+    frozen_epochs: float = Field(
+        default=0.0,
+        ge=0,
+        description="Passes at first in which the heads alone learn, and the encoder rests.",
+    )
     freeze_embeddings: bool = Field(
         default=False, description="Leave the embeddings as they are: less memory, faster steps."
     )

@@ -3,15 +3,17 @@
 import json
 import shutil
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import set_seed
+from transformers import TrainerCallback, set_seed
 
 from stream.bundle import Head as BundleHead
 from stream.evaluation.prediction import Logits
-from stream.evaluation.rows import rows_of, write_rows
+from stream.evaluation.rows import Split, rows_of, write_rows
 from stream.evaluation.summary import summarise
 from training.augmentation import NameSwap
 from training.calibration import calibrate
@@ -27,18 +29,22 @@ TEST_ROWS = "test.jsonl"
 CLEANING = "cleaning.json"
 
 
-def train(options: Options, *, resume: bool) -> Path:
-    """Run everything; return the folder of the finished checkpoint.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that a run needs before its first update."""
 
-    With `resume`, goes on from the last checkpoint of the same output folder, if there is one.
-    """
+    corpus: Corpus
+    encoded: dict[Split, Encoded]
+    description: Description
+    trainer: FineTuner
+
+
+def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prepared:
+    """Read the data and the model, write what was found of the data to the run's folder."""
     set_seed(options.seed)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     heads = resolve_heads(options)
-    checkpoint = last_checkpoint(options.output) if resume else None
-    if not resume and (options.output / "checkpoints").exists():
-        shutil.rmtree(options.output / "checkpoints")
     corpus = build_corpus(options, heads)
     options.output.mkdir(parents=True, exist_ok=True)
     _write_preparation(options, corpus)
@@ -52,8 +58,6 @@ def train(options: Options, *, resume: bool) -> Path:
         if options.teachers
         else None
     )
-    if options.freeze_embeddings:
-        model.encoder.get_input_embeddings().requires_grad_(requires_grad=False)
     description = Description(
         name=options.name,
         encoder=origin(options.encoder),
@@ -84,17 +88,32 @@ def train(options: Options, *, resume: bool) -> Path:
         train=encoded["train"],
         valid=encoded["valid"],
         teachers=teachers,
-        callbacks=[Board(options.output / "tensorboard")],
+        callbacks=[Board(options.output / "tensorboard"), *callbacks],
     )
+    return Prepared(corpus, encoded, description, trainer)
+
+
+def train(options: Options, *, resume: bool) -> Path:
+    """Run everything; return the folder of the finished checkpoint.
+
+    With `resume`, goes on from the last checkpoint of the same output folder, if there is one.
+    """
+    checkpoint = last_checkpoint(options.output) if resume else None
+    if not resume and (options.output / "checkpoints").exists():
+        shutil.rmtree(options.output / "checkpoints")
+    prepared = prepare(options)
+    corpus, encoded, trainer = prepared.corpus, prepared.encoded, prepared.trainer
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     valid = trainer.predict_rows(encoded["valid"])
     test = trainer.predict_rows(encoded["test"])
-    calibrated = calibrate_heads(description.heads, valid, encoded["valid"])
+    calibrated = calibrate_heads(prepared.description.heads, valid, encoded["valid"])
     apart = [data.name for data in options.data if data.evaluate_only]
     summary = summarise(calibrated, test, corpus.rows["test"], apart)
-    finished = description.model_copy(update={"heads": calibrated, "metrics": headline(summary, calibrated)})
-    save_checkpoint(options.output / MODEL, trainer.classifier, tokenizer, finished)
+    finished = prepared.description.model_copy(
+        update={"heads": calibrated, "metrics": headline(summary, calibrated)}
+    )
+    save_checkpoint(options.output / MODEL, trainer.classifier, trainer.tokenizer, finished)
     wrong = {
         head.name: mistakes(head, test, rows_of(head.scope, corpus.rows["test"]))
         for head in calibrated

@@ -162,7 +162,7 @@ class FineTuner(Trainer):
             data_collator=lambda items: collate(items, description.padding_id),
             train_dataset=train,
             eval_dataset=valid,
-            callbacks=[EarlyStoppingCallback(options.patience), *callbacks],
+            callbacks=[EarlyStoppingCallback(options.patience), Freeze(model, options), *callbacks],
         )
 
     def compute_loss(
@@ -185,11 +185,10 @@ class FineTuner(Trainer):
             decaying = set(self.get_decay_parameter_names(self.classifier))
             groups: dict[tuple[float, float], list[nn.Parameter]] = {}
             for name, parameter in self.classifier.named_parameters():
-                if parameter.requires_grad:
-                    of_head = name.startswith("heads.")
-                    rate = self.options.head_learning_rate if of_head else self.options.learning_rate
-                    decay = self.options.weight_decay if name in decaying else 0.0
-                    groups.setdefault((rate, decay), []).append(parameter)
+                of_head = name.startswith("heads.")
+                rate = self.options.head_learning_rate if of_head else self.options.learning_rate
+                decay = self.options.weight_decay if name in decaying else 0.0
+                groups.setdefault((rate, decay), []).append(parameter)
             self.optimizer = torch.optim.AdamW(
                 [
                     {"params": parameters, "lr": rate, "weight_decay": decay}
@@ -225,6 +224,29 @@ class FineTuner(Trainer):
             self.tokenizer,
             self.description,
         )
+
+
+class Freeze(TrainerCallback):
+    """Lets the heads learn alone for the first passes, and the embeddings never if they are not to.
+
+    What a random head would have the encoder do is noise, which few examples never mend.
+    """
+
+    def __init__(self, model: Classifier, options: Options) -> None:
+        self.model = model
+        self.options = options
+
+    def on_step_begin(
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **_: Any,
+    ) -> None:
+        encoder = self.model.encoder
+        encoder.requires_grad_(requires_grad=(state.epoch or 0) >= self.options.frozen_epochs)
+        if self.options.freeze_embeddings:
+            encoder.get_input_embeddings().requires_grad_(requires_grad=False)
 
 
 class Board(TrainerCallback):

@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 from stream.evaluation.rows import entity_rows, read_rows
 from training import run
 from training.cli import train
-from training.configuration import read_configuration
+from training.configuration import Options, read_configuration, resolve_heads
 from training.encoding import encode_rows
 from training.model import load_checkpoint, new_classifier
 from training.prediction import predict
@@ -61,6 +61,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "out"
 
 
+def same_weights(one: torch.nn.Module, other: torch.nn.Module) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
 def test_a_resumed_run_goes_on_from_its_last_checkpoint(finished: Path) -> None:
     history = json.loads((finished / "report.json").read_text(encoding="utf-8"))["history"]
     steps = [item["step"] for item in history if "loss" in item]
@@ -100,10 +104,7 @@ def test_a_run_can_go_on_from_a_finished_checkpoint(finished: Path) -> None:
     heads = [*description.heads[:2], description.heads[2].model_copy(update={"name": "other"})]
     again = new_classifier(str(finished / "model"), heads, dropout=0.1)
     assert torch.equal(again.heads["sentiment"].weight, model.heads["sentiment"].weight)
-    assert all(
-        torch.equal(one, other)
-        for one, other in zip(again.encoder.parameters(), model.encoder.parameters(), strict=True)
-    )
+    assert same_weights(again.encoder, model.encoder)
 
 
 def test_a_checkpoint_predicts_what_the_run_reported(finished: Path) -> None:
@@ -163,3 +164,17 @@ def test_an_encoder_that_is_not_there_ends_in_one_message(tmp_path: Path) -> Non
     result = CliRunner().invoke(train, ["--config", str(path)])
     assert result.exit_code == 1
     assert result.output.splitlines()[-1].startswith("Error: cannot get tokenizer.json of")
+
+
+def test_the_encoder_rests_while_the_heads_learn_alone(tmp_path: Path) -> None:
+    encoder = make_encoder(tmp_path / "encoder")
+    changes = {"frozen_epochs": 1, "epochs": 1}
+    options = configuration(encoder, make_data(tmp_path / "data", rows=60), tmp_path / "out", **changes)
+    before = new_classifier(str(encoder), resolve_heads(Options.model_validate(options)), dropout=0.0)
+    rested, _, _ = load_checkpoint(run.train(Options.model_validate(options), resume=False))
+    assert same_weights(rested.encoder, before.encoder)
+    assert not torch.equal(rested.heads["sentiment"].bias, torch.zeros(3))
+
+    longer = Options.model_validate({**options, "epochs": 2})
+    moved, _, _ = load_checkpoint(run.train(longer, resume=False))
+    assert not same_weights(moved.encoder, before.encoder)

@@ -1,0 +1,71 @@
+"""A search for the options of a run."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from tiny_run import configuration, make_data, make_encoder, write_configuration
+
+from training import tuning
+from training.cli import tune
+from training.configuration import read_configuration
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A configuration of short runs over one set."""
+    options = configuration(
+        make_encoder(tmp_path / "encoder"),
+        make_data(tmp_path / "data", rows=60),
+        tmp_path / "out",
+        epochs=1,
+        evaluate_every=2,
+    )
+    options["heads"] = options["heads"][:1]
+    options["data"] = options["data"][:1]
+    return write_configuration(tmp_path / "run.yaml", options)
+
+
+def test_a_search_goes_on_where_it_stopped_and_leaves_a_configuration(path: Path) -> None:
+    out = path.parent / "out"
+    first = CliRunner().invoke(tune, ["--config", str(path), "--trials", "2"])
+    assert first.exit_code == 0, first.output
+    again = CliRunner().invoke(tune, ["--config", str(path), "--trials", "3"])
+    assert again.exit_code == 0, again.output
+    assert [line[:8] for line in again.output.splitlines() if line.startswith("trial")] == ["trial 3:"]
+    assert "best of 3: macro-F1" in again.output
+
+    best = yaml.safe_load((out / "best.yaml").read_text(encoding="utf-8"))
+    assert set(best) == {"base", *tuning.SPACE}
+    options = read_configuration(out / "best.yaml", {})
+    assert options.learning_rate == best["learning_rate"]
+    assert options.name == "tiny"
+    assert not list(out.glob("trials/*"))
+
+
+def test_what_the_configuration_says_is_tried_first(path: Path) -> None:
+    result = CliRunner().invoke(tune, ["--config", str(path), "--trials", "1"])
+    assert result.exit_code == 0, result.output
+    best = yaml.safe_load((path.parent / "out" / "best.yaml").read_text(encoding="utf-8"))
+    asked = read_configuration(path, {})
+    assert best["batch_size"] == asked.batch_size
+    assert best["head_learning_rate"] == pytest.approx(asked.head_learning_rate)
+    # Beyond the range that is searched.
+    assert asked.learning_rate > 5e-4 >= best["learning_rate"]
+
+
+def test_test_rows_have_no_say(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = []
+    real = tuning.prepare
+
+    def watched(*arguments):
+        prepared.append(real(*arguments))
+        prepared[-1].encoded["test"].masks.clear()
+        prepared[-1].encoded["test"].encodings.clear()
+        return prepared[-1]
+
+    monkeypatch.setattr(tuning, "prepare", watched)
+    result = CliRunner().invoke(tune, ["--config", str(path), "--trials", "1"])
+    assert result.exit_code == 0, result.output
+    assert len(prepared) == 1
