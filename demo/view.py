@@ -13,7 +13,7 @@ from rich.text import Text
 
 from demo.picture import Row
 from demo.scene import Scene, moment, speed_text
-from stream.alerts import COLOURS
+from stream.alerts import COLOURS, describe_evidence
 from stream.records import Alert, AlertState, Severity
 
 _BARS = " ▁▂▃▄▅▆▇█"
@@ -194,8 +194,7 @@ def alert_lines(scene: Scene, alert: Alert, width: int) -> list[Text]:
     else:
         lines = [first, Text(_INDENT) + reason] if on else [first]
     lines += [
-        Text(f"{_INDENT}  {evidence.negative:.2f} {evidence.excerpt}", style="dim")
-        for evidence in alert.evidence[: _TEXTS if on else 0]
+        Text(_INDENT[2:]) + describe_evidence(evidence) for evidence in alert.evidence[: _TEXTS if on else 0]
     ]
     for line in lines:
         line.truncate(width, overflow="ellipsis")

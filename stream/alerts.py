@@ -13,7 +13,7 @@ from rich.text import Text
 
 from stream.command import config_option, reports_errors
 from stream.kafka import client_options, require_topics
-from stream.records import Alert, AlertState, Severity
+from stream.records import Alert, AlertState, Evidence, Severity
 from stream.settings import Settings, load_settings
 
 COLOURS = {Severity.YELLOW: "yellow", Severity.ORANGE: "dark_orange", Severity.RED: "red"}
@@ -50,6 +50,13 @@ def describe(alert: Alert) -> Text:
     return line
 
 
+def describe_evidence(evidence: Evidence) -> Text:
+    """One of the worst events in a line; the words that drove its score stand out."""
+    excerpt = Text(evidence.excerpt)
+    excerpt.highlight_words(evidence.words, "bold not dim")
+    return Text.assemble((f"    {evidence.negative:.2f}  "), excerpt, style="dim")
+
+
 @click.group()
 def alerts() -> None:
     """The alerts that the watch stage publishes."""
@@ -75,8 +82,6 @@ def tail(config: Path | None, *, from_start: bool, as_json: bool, muted: bool) -
             else:
                 console.print(describe(alert))
                 for evidence in alert.evidence:
-                    console.print(
-                        f"    {evidence.negative:.2f}  {evidence.excerpt}", style="dim", markup=False
-                    )
+                    console.print(describe_evidence(evidence))
 
     asyncio.run(follow())

@@ -34,7 +34,7 @@ from stream.records import (
 from stream.settings import Settings, TopicSettings
 from stream.topics import topic_configurations
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Of the contract, not of the program: raised with each change that a sender or receiver could notice."""
 
 ASYNCAPI_FILE = "asyncapi.yaml"

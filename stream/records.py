@@ -208,6 +208,8 @@ class Evidence(Record):
     excerpt: str
     url: str | None = None
     topics: list[str] = Field(default_factory=list)
+    words: list[str] = Field(default_factory=list)
+    """Words of the excerpt without which it would be less negative, the strongest first."""
 
 
 class Alert(Record):

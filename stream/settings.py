@@ -130,6 +130,8 @@ class WatchSettings(Section):
     """How often quiet subjects are looked at and the trend is published."""
     stall_seconds: float = Field(default=120, ge=5)
     """With observations waiting and no progress for so long, the worker ends with an error."""
+    explained_events: int = Field(default=3, ge=0, le=10)
+    """Of how many of an alert's worst events the words behind the score are told; 0 needs no model here."""
     state_directory: Path = Path(".downtick")
     """Faust's own files; the state itself lives in Kafka."""
 

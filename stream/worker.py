@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from stream.bundle import Bundle, BundleError, load_bundle
 from stream.command import EXPECTED, config_option, reports_errors
 from stream.engine.engine import Engine
+from stream.explanation.evidence import EvidenceExplainer
 from stream.kafka import BrokerError, FencedError, require_topics
 from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, SENTIMENTS, TOPIC_HEAD
 from stream.logs import configure_logging
@@ -97,6 +98,7 @@ class Worker:
                 settings,
                 rules,
                 WatchMetrics(registry, watched_subjects(bundle, watchlist)),
+                await loaded_explainer(bundle, settings),
                 fail=self._fail,
             )
             checks["watch"] = lambda: watch.ready
@@ -175,6 +177,15 @@ async def loaded_engine(bundle: Bundle, settings: Settings, metrics: EngineMetri
     metrics.bundle_in_use(manifest.name, bundle.hash, manifest.precision, engine.provider)
     logger.info("bundle %s (%s) runs on %s", manifest.name, bundle.hash, engine.provider)
     return engine
+
+
+async def loaded_explainer(bundle: Bundle, settings: Settings) -> EvidenceExplainer | None:
+    """What names the words behind an alert, ready; None where the settings want none."""
+    if not settings.watch.explained_events:
+        return None
+    explainer = EvidenceExplainer(bundle, settings.engine, settings.watch.explained_events)
+    await asyncio.to_thread(explainer.load)
+    return explainer
 
 
 @click.command()

@@ -3,6 +3,7 @@ that are good, bad or about something, and sets of sentences made of them."""
 
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ FORMS = ["inc", "plc", "corp"]
 FILLER = [f"word{number}" for number in range(200)]
 
 
-def make_encoder(folder: Path) -> Path:
+def make_encoder(folder: Path, more_words: Sequence[str] = ()) -> Path:
     """A `BertModel` with random weights and a word-level tokenizer, as the hub would give it."""
     torch.manual_seed(3)
-    words = ["<pad>", "<unk>", "<s>", "</s>", *GOOD, *BAD, *DULL, *NAMES, *FORMS, *FILLER]
+    words = ["<pad>", "<unk>", "<s>", "</s>", *GOOD, *BAD, *DULL, *NAMES, *FORMS, *FILLER, *more_words]
     vocabulary = {word: index for index, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Lowercase()

@@ -49,13 +49,15 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
     """Read every file of `data` below `root`. A row per distinct text and file, in file order.
 
     A published set may have a row per entity or per event; what its rows say of the same text is
-    brought together: a single head gets a label if all agree, a multi head gets all.
+    brought together: a single head gets a label if all agree, a multi head gets all; an empty list says that
+    a text has none of a multi head's labels.
     Rows of a file called `valid` become test rows: what is published to judge by is not for tuning.
     """
     reading = Reading()
     by_name = {head.name: head for head in heads}
     for part, file in data.files.items():
         values: dict[str, dict[str, list[tuple[str, str]]]] = {}
+        none_of: dict[str, set[str]] = {}
         for record in read_records(root / file, data.columns):
             reading.read += 1
             raw = _get(record, data.text, root / file)
@@ -66,6 +68,8 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
             gathered = values.setdefault(text, {name: [] for name in data.labels})
             for name, source in data.labels.items():
                 gathered[name] += _named_values(record, source, root / file)
+                if record[source.column.partition(".")[0]] == [] and by_name[name].kind == "multi":
+                    none_of.setdefault(text, set()).add(name)
         split: Split | None = "test" if part != "train" or data.evaluate_only else None
         for text, gathered in values.items():
             targets: dict[str, Target] = {}
@@ -83,6 +87,10 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
                         continue
                     if target is not None:
                         (entities.setdefault(entity, {}) if source.entity else targets)[name] = target
+            for name in none_of.get(text, set()) - set(targets):
+                if not gathered[name] and data.labels[name].entity is None:
+                    known = _known(data.labels[name], by_name[name], data.name)
+                    targets[name] = Target(frozenset(), known)
             placed = tuple(
                 Entity(entity, tuple(places(text, [entity])), known) for entity, known in entities.items()
             )
@@ -152,15 +160,21 @@ def _spell(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value).strip()
 
 
+def _known(source: LabelSource, head: Head, name: str) -> frozenset[str]:
+    """The labels that the set `name` tells apart."""
+    possible = source.possible
+    if source.values is None and head.taxonomy is not None and name in head.taxonomy.sets:
+        possible = head.taxonomy.sets[name].possible
+    return frozenset(head.labels if possible is None else possible)
+
+
 def _target(
     values: list[str], source: LabelSource, head: Head, name: str, odd: Counter[str]
 ) -> Target | None:
     mapping = source.values
-    possible = source.possible
     if mapping is None and head.taxonomy is not None and name in head.taxonomy.sets:
         mapping = head.taxonomy.sets[name].values
-        possible = head.taxonomy.sets[name].possible
-    known = frozenset(head.labels if possible is None else possible)
+    known = _known(source, head, name)
     meanings: list[str | list[str] | Silence] = []
     for value in values:
         if mapping is None and value in head.labels:

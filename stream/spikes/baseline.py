@@ -21,6 +21,7 @@ DAY = 86_400
 WEEK = 7 * DAY
 
 Doubles = npt.NDArray[np.float64]
+Groups = npt.NDArray[np.int64]
 
 _SLOTS = 48
 _HALF_HOURS = 2 * 7 * 24
@@ -31,6 +32,8 @@ _SLOT_OF_HOUR = np.array([hour % 24 + (24 if hour >= 5 * 24 else 0) for hour in 
 _HALVES = np.arange(_HALF_HOURS)
 _OWN_HOUR = _SLOT_OF_HOUR[_HALVES // 2]
 _NEAR_HOUR = _SLOT_OF_HOUR[(_HALVES // 2 + np.where(_HALVES % 2, 1, -1)) % (7 * 24)]
+_BY_HOUR = np.arange(_SLOTS) % 24
+_BY_KIND = np.arange(_SLOTS) // 24
 _BELIEVED_EVENTS = 10
 _LONGEST_SILENCE_SECONDS = 4 * WEEK
 # Season factors of financial news vary about so much (variance). Where a subject was never watched at an hour,
@@ -83,17 +86,25 @@ class _Season:
         self.count = float(count.sum())
         self.hours = float(exposure.sum())
         level = (self.count + 0.5) / max(1e-9, self.hours)
-        variance = _season_variance(count, exposure * level, dispersion)
-        weight = 1 / np.maximum(variance, _SEASON_VARIANCE * (1 - exposure))
-        spread_counts = count / dispersion + weight
+        # Hours of the day and kinds of day first, since more is known of them than of each hour of each kind.
         # The level depends on the factors and they on it; three rounds settle it.
+        hour, kind = np.ones(_SLOTS), np.ones(_SLOTS)
         for _ in range(3):
-            expected = exposure * (level / dispersion) + weight
+            hour, hour_uncertainty = _pooled(count, exposure * level * kind, _BY_HOUR, dispersion)
+            kind, kind_uncertainty = _pooled(count, exposure * level * hour, _BY_KIND, dispersion)
+            usual = hour * kind
+            variance = _season_variance(count, exposure * level * usual, dispersion)
+            weight = 1 / np.maximum(variance, _SEASON_VARIANCE * (1 - exposure))
+            spread_counts = count / dispersion + weight
+            expected = exposure * (level / dispersion) + weight / usual
             factors = spread_counts / expected
             self.seasonal_hours = float(exposure @ factors)
             level = (self.count + 0.5) / max(1e-9, self.seasonal_hours)
+        shrinkage = weight / usual / expected
         self._uncertainties: list[float] = (1 / spread_counts).tolist()
-        self._shrinkages: list[float] = (weight / expected).tolist()
+        self._shrinkages: list[float] = shrinkage.tolist()
+        self._hour_uncertainties: list[float] = (shrinkage**2 * hour_uncertainty).tolist()
+        self._kind_uncertainties: list[float] = (shrinkage**2 * kind_uncertainty).tolist()
         halves = 0.75 * factors[_OWN_HOUR] + 0.25 * factors[_NEAR_HOUR]
         self._cumulated: list[float] = [0.0, *(np.cumsum(halves) / 2).tolist()]
 
@@ -115,12 +126,26 @@ class _Season:
         slot = _slot_of((start + end) // 2)
         alike = self._shrinkages[slot]
         hours = max(1.0, (end - start) / HOUR)
-        return self._uncertainties[slot] * (alike + (1 - alike) / hours)
+        return (
+            self._uncertainties[slot] * (alike + (1 - alike) / hours)
+            + self._hour_uncertainties[slot] / hours
+            + self._kind_uncertainties[slot]
+        )
 
 
 def _slot_of(time: int) -> int:
     second = (time + _MONDAY) % WEEK
     return second % DAY // HOUR + (24 if second >= 5 * DAY else 0)
+
+
+def _pooled(count: Doubles, expected: Doubles, groups: Groups, dispersion: float) -> tuple[Doubles, Doubles]:
+    """By slot, the factor of the group that it is in, and the relative variance of that factor."""
+    counts: Doubles = np.bincount(groups, count).astype(float)
+    wanted: Doubles = np.bincount(groups, expected).astype(float)
+    weight = 1 / _season_variance(counts, wanted, dispersion)
+    spread = counts / dispersion + weight
+    factors = spread / (wanted / dispersion + weight)
+    return factors[groups], (1 / spread)[groups]
 
 
 def _season_variance(count: Doubles, expected: Doubles, dispersion: float) -> float:

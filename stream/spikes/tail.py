@@ -29,7 +29,7 @@ OVER_LEVEL = 10
 _PRIOR_PEAKS = 2.0
 _PRIOR_EXCESSES = 10.0
 # Peaks are rare, so what is known of them must be remembered for longer than what is usual.
-_MEMORY = 4
+_MEMORY = 2
 
 
 # As cut, the excesses of peaks of which one in `OVER_LEVEL` fires have a mean that is too small by that share.

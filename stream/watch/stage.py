@@ -25,6 +25,7 @@ from faust.types import TP, AgentT, Message
 from mode import Service
 from pydantic import ValidationError
 
+from stream.explanation.evidence import EvidenceExplainer
 from stream.kafka import FencedError, StallError, new_producer
 from stream.metrics import WatchMetrics
 from stream.records import Alert, AlertState, Observations, Tick
@@ -56,13 +57,20 @@ class WatchStage(Service):
     """Owns the Faust app, the partitions' subjects, and a producer for alerts, the trend and the states."""
 
     def __init__(
-        self, settings: Settings, rules: Rules, metrics: WatchMetrics, *, fail: Callable[[Exception], None]
+        self,
+        settings: Settings,
+        rules: Rules,
+        metrics: WatchMetrics,
+        explainer: EvidenceExplainer | None,
+        *,
+        fail: Callable[[Exception], None],
     ) -> None:
-        """`fail` ends the worker with an error."""
+        """`explainer` is loaded, and closed at the stage's end; `fail` ends the worker with an error."""
         super().__init__()
         self._settings = settings
         self._rules = rules
         self._metrics = metrics
+        self._explainer = explainer
         self._fail = fail
         self._assigned: frozenset[TP] | None = None
         self._owned: dict[int, Owned] = {}
@@ -99,6 +107,8 @@ class WatchStage(Service):
         await self._log.stop()
         await self._producer.stop()
         self._freeze.stop()
+        if self._explainer is not None:
+            await asyncio.to_thread(self._explainer.close)
 
     @Service.task
     async def _watch_progress(self) -> None:
@@ -263,8 +273,9 @@ class WatchStage(Service):
         confirmations = []
         for change in changes:
             for alert in change.alerts:
+                told = alert if self._explainer is None else await self._explainer.explained(alert)
                 key = alert.subject.encode()
-                confirmations.append(await self._producer.send(topics.alerts, alert.to_bytes(), key))
+                confirmations.append(await self._producer.send(topics.alerts, told.to_bytes(), key))
             for window in change.windows:
                 key = window.key.encode()
                 confirmations.append(await self._producer.send(topics.windows, window.to_bytes(), key))

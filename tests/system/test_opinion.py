@@ -76,5 +76,6 @@ def test_the_scandal_and_the_rumour_alert_and_good_news_and_plain_volume_do_not(
             surges, _ = episode.span(episode.phases[1])
             assert first - surges <= PATIENCE, f"{episode.name} fired {first - surges} after it surged"
             assert any(alert.evidence and alert.topics for alert in during)
+            assert any(event.words for alert in during for event in alert.evidence)
         else:
             assert during == [], f"{episode.name} fired: {[alert.reason for alert in during]}"

@@ -173,3 +173,22 @@ def test_rows_survive_a_file(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.jsonl", reading.rows)
     assert list(read_rows(tmp_path / "rows.jsonl")) == reading.rows
     assert reading.rows[0].language == "zh"
+
+
+def test_an_empty_list_says_that_a_text_has_none_of_the_labels_and_null_says_nothing(tmp_path: Path) -> None:
+    reading = read(
+        tmp_path,
+        [
+            {"text": "a quiet day", "sentiment": "neutral", "t": []},
+            {"text": "another day", "sentiment": "neutral", "t": None},
+            {"text": "twice told", "sentiment": "neutral", "t": []},
+            {"text": "twice told", "sentiment": "neutral", "t": ["people"]},
+        ],
+        sentiment={"column": "sentiment"},
+        topics={"column": "t"},
+    )
+    assert [row.targets.get("topics") for row in reading.rows] == [
+        Target(frozenset(), frozenset(TOPICS.labels)),
+        None,
+        Target(frozenset({"people"}), frozenset(TOPICS.labels)),
+    ]

@@ -1,0 +1,90 @@
+"""The words behind an alert's worst events."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from stream.alerts import describe_evidence
+from stream.bundle import Bundle
+from stream.explanation.evidence import EvidenceExplainer
+from stream.records import Alert, AlertState, Evidence, Severity
+from stream.settings import EngineSettings
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+ENGINE = EngineSettings(provider="cpu")
+
+
+def alert(*excerpts: str, state: AlertState = AlertState.FIRING) -> Alert:
+    return Alert(
+        id="a",
+        revision=1,
+        subject="entity:ACME",
+        state=state,
+        severity=Severity.RED,
+        started_at=NOON,
+        updated_at=NOON,
+        window_seconds=3600,
+        negative=9,
+        total=10,
+        expected_negative=1,
+        expected_share=0.2,
+        probability=1e-6,
+        peak_negative=9,
+        evidence=[
+            Evidence(id=str(number), time=NOON, negative=0.9, excerpt=excerpt)
+            for number, excerpt in enumerate(excerpts)
+        ],
+        reason="9 of 10 negative",
+    )
+
+
+@pytest.fixture
+def explainer(tiny_bundle: Bundle):
+    explainer = EvidenceExplainer(tiny_bundle, ENGINE, events=2)
+    explainer.load()
+    yield explainer
+    explainer.close()
+
+
+async def spoken(explainer: EvidenceExplainer, wanted: Alert) -> list[list[str]]:
+    return [event.words for event in (await explainer.explained(wanted)).evidence]
+
+
+async def test_the_worst_events_tell_which_words_drove_their_score(explainer: EvidenceExplainer) -> None:
+    fired = alert("a fraud at the good company", "今天坏", "another fraud")
+    assert await spoken(explainer, fired) == [["fraud"], ["坏"], []]
+    assert fired.evidence[0].words == [], "what the detector keeps is not touched"
+
+
+async def test_nothing_is_asked_for_an_alert_that_may_never_fire(explainer: EvidenceExplainer) -> None:
+    assert await spoken(explainer, alert("a fraud", state=AlertState.PENDING)) == [[]]
+
+
+async def test_an_event_is_explained_once_however_often_its_alert_is_revised(
+    explainer: EvidenceExplainer,
+) -> None:
+    await explainer.explained(alert("a fraud"))
+    explainer.close()
+    assert await spoken(explainer, alert("a fraud", state=AlertState.RESOLVED)) == [["fraud"]]
+
+
+async def test_where_the_model_fails_the_alert_goes_without_the_words(
+    explainer: EvidenceExplainer, caplog: pytest.LogCaptureFixture
+) -> None:
+    explainer.close()
+    assert await spoken(explainer, alert("a fraud")) == [[]]
+    assert "without the words behind it" in caplog.text
+
+
+async def test_a_text_of_no_words_has_none(explainer: EvidenceExplainer) -> None:
+    assert await spoken(explainer, alert("!!!", "…")) == [[], []]
+
+
+def test_the_words_stand_out_where_people_read_them() -> None:
+    line = describe_evidence(
+        Evidence(id="1", time=NOON, negative=0.91, excerpt="A fraud in [Lima]", words=["fraud"])
+    )
+    assert line.plain == "    0.91  A fraud in [Lima]"
+    assert [line.plain[span.start : span.end] for span in line.spans if "bold" in str(span.style)] == [
+        "fraud"
+    ]
