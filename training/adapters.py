@@ -72,25 +72,7 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
                     none_of.setdefault(text, set()).add(name)
         split: Split | None = "test" if part != "train" or data.evaluate_only else None
         for text, gathered in values.items():
-            targets: dict[str, Target] = {}
-            entities: dict[str, dict[str, Target]] = {}
-            for name, source in data.labels.items():
-                odd = reading.odd.setdefault(name, Counter())
-                by_entity: dict[str, list[str]] = {}
-                for entity, value in gathered[name]:
-                    by_entity.setdefault(entity, []).append(value)
-                for entity, given in by_entity.items():
-                    try:
-                        target = _target(given, source, by_name[name], data.name, odd)
-                    except _DisagreementError:
-                        reading.disagreeing += 1
-                        continue
-                    if target is not None:
-                        (entities.setdefault(entity, {}) if source.entity else targets)[name] = target
-            for name in none_of.get(text, set()) - set(targets):
-                if not gathered[name] and data.labels[name].entity is None:
-                    known = _known(data.labels[name], by_name[name], data.name)
-                    targets[name] = Target(frozenset(), known)
+            targets, entities = _known_of(gathered, none_of.get(text, set()), data, by_name, reading)
             placed = tuple(
                 Entity(entity, tuple(places(text, [entity])), known) for entity, known in entities.items()
             )
@@ -98,6 +80,34 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
             tongue = data.language or language(text)
             reading.rows.append(Row(text, data.name, tongue, targets, split, data.weight, placed))
     return reading
+
+
+def _known_of(
+    gathered: dict[str, list[tuple[str, str]]],
+    none_of: set[str],
+    data: DataSet,
+    heads: dict[str, Head],
+    reading: Reading,
+) -> tuple[dict[str, Target], dict[str, dict[str, Target]]]:
+    """Targets of a text, and of its entities by name, from the values that its rows give by head."""
+    targets: dict[str, Target] = {}
+    entities: dict[str, dict[str, Target]] = {}
+    for name, source in data.labels.items():
+        odd = reading.odd.setdefault(name, Counter())
+        by_entity: dict[str, list[str]] = {}
+        for entity, value in gathered[name]:
+            by_entity.setdefault(entity, []).append(value)
+        for entity, given in by_entity.items():
+            try:
+                target = _target(given, source, heads[name], data.name, odd)
+            except _DisagreementError:
+                reading.disagreeing += 1
+                continue
+            if target is not None:
+                (entities.setdefault(entity, {}) if source.entity else targets)[name] = target
+        if name in none_of and not by_entity and source.entity is None:
+            targets[name] = Target(frozenset(), _known(source, heads[name], data.name))
+    return targets, entities
 
 
 def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
