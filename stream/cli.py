@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "audit": ("stream.audit.cli", "command", "Say how often a label hangs on what it should not."),
     "evaluate": ("stream.evaluation.cli", "evaluate", "Say how good a bundle is on labelled rows."),
     "calibrate": ("stream.evaluation.cli", "calibrate", "Fit a bundle to labelled rows of your own."),
+    "review": ("stream.review.cli", "command", "Label a sample of the stream's events."),
     "worker": ("stream.worker", "worker", "Run the score and watch stages."),
     "topics": ("stream.topics", "topics", "Create the topics."),
     "replay": ("stream.replay", "replay", "Send a file's events to the broker at a chosen speed."),

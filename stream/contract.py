@@ -27,6 +27,7 @@ from stream.records import (
     NewsEvent,
     Observations,
     Record,
+    ReviewItem,
     ScoredEvent,
     Tick,
     Window,
@@ -71,6 +72,12 @@ CHANNELS = (
         "scored",
         "Every event with its sentiment and topics, for anyone.",
         {ScoredEvent: "Id of the event."},
+        sent_by="score",
+    ),
+    Channel(
+        "review",
+        "Events for a person to label with `downtick review`: some by chance, some of which the model is unsure.",
+        {ReviewItem: "Id of the event."},
         sent_by="score",
     ),
     Channel(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from stream.drift import Mix, Profile, drift
-from stream.records import DeadLetterReason, Severity
+from stream.records import DeadLetterReason, ReviewReason, Severity
 from stream.spikes.subject import Outcome
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -113,6 +113,12 @@ class ScoreMetrics:
             ["reason"],
             registry=registry,
         )
+        self._review = Counter(
+            "downtick_review_items_total",
+            "Events put aside for a person to label.",
+            ["reason"],
+            registry=registry,
+        )
         self._future = Counter(
             "downtick_events_future_total",
             "Events dated in the future, counted at the stream's own time.",
@@ -150,6 +156,8 @@ class ScoreMetrics:
         )
         for reason in DeadLetterReason:
             self._dead.labels(reason.value)
+        for why in ReviewReason:
+            self._review.labels(why.value)
 
     def events_read(self, count: int) -> None:
         """So many records form a window of events."""
@@ -164,6 +172,10 @@ class ScoreMetrics:
     def dead_letter(self, reason: DeadLetterReason) -> None:
         """A dead letter is confirmed by the broker."""
         self._dead.labels(reason.value).inc()
+
+    def put_aside(self, reason: ReviewReason) -> None:
+        """An event for a person to label is confirmed by the broker."""
+        self._review.labels(reason.value).inc()
 
     def event_in_future(self) -> None:
         """An event's date lies ahead of the clock."""

@@ -131,6 +131,21 @@ class ScoredEvent(Record):
     """Hash of the model bundle that judged it."""
 
 
+class ReviewReason(StrEnum):
+    """Why a person is asked about an event."""
+
+    RANDOM = "random"
+    UNCERTAIN = "uncertain"
+
+
+class ReviewItem(Record):
+    """An event for a person to label, in `news.review`."""
+
+    reason: ReviewReason
+    """Drawn by chance, or since the model was unsure of it."""
+    event: ScoredEvent
+
+
 class Observation(Record):
     """One event as one subject sees it."""
 

@@ -72,6 +72,7 @@ class TopicSettings(Section):
     raw: TopicName = "news.raw"
     dead_letter: TopicName = "news.dead-letter"
     scored: TopicName = "news.scored"
+    review: TopicName = "news.review"
     observed: TopicName = "sentiment.observed"
     states: TopicName = "sentiment.states"
     windows: TopicName = "sentiment.windows"
@@ -122,6 +123,17 @@ class ScoreSettings(Section):
     """With events waiting and no progress for so long, the worker ends with an error, to be restarted."""
 
 
+class ReviewSettings(Section):
+    """Which events are put aside for `downtick review`."""
+
+    random_share: float = Field(default=0.001, ge=0, le=1)
+    """Share of all events."""
+    uncertain_share: float = Field(default=0.02, ge=0, le=1)
+    """Share of the events that the model is unsure of."""
+    uncertain_below: float = Field(default=0.6, ge=0, le=1)
+    """It is unsure where a label that it gives, to the text or to a company, is less probable than this."""
+
+
 class WatchSettings(Section):
     """The watch stage."""
 
@@ -168,6 +180,7 @@ class Settings(BaseSettings):
     topics: TopicSettings = TopicSettings()
     engine: EngineSettings = EngineSettings()
     score: ScoreSettings = ScoreSettings()
+    review: ReviewSettings = ReviewSettings()
     watch: WatchSettings = WatchSettings()
     spikes: SpikeSettings = SpikeSettings()
     web: WebSettings = WebSettings()

@@ -82,7 +82,7 @@ class SystemUnderTest:
     prefix: str = field(default_factory=lambda: f"t{uuid.uuid4().hex[:8]}")
 
     def __enter__(self) -> Self:
-        names = ("raw", "dead_letter", "scored", "observed", "states", "windows", "alerts")
+        names = ("raw", "dead_letter", "scored", "review", "observed", "states", "windows", "alerts")
         self.variables = {
             "DOWNTICK_KAFKA__BROKERS": self.broker.address,
             "DOWNTICK_KAFKA__IDEMPOTENCE": str(self.broker.idempotence).lower(),

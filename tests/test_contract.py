@@ -25,6 +25,8 @@ from stream.records import (
     Observations,
     Position,
     Record,
+    ReviewItem,
+    ReviewReason,
     ScoredEvent,
     ScoredMention,
     Severity,
@@ -102,6 +104,11 @@ EXAMPLES: list[Record] = [
     NewsEvent(text="x", id="7", time=NOON, title="t", source="s", kind="news", url="https://example.org/7"),
     EVENT,
     EVENT.model_copy(update={"source": "wire", "kind": "news", "url": "https://example.org/7"}),
+    ReviewItem(reason=ReviewReason.RANDOM, event=EVENT),
+    ReviewItem(
+        reason=ReviewReason.UNCERTAIN,
+        event=EVENT.model_copy(update={"source": "wire", "kind": "news", "url": "https://example.org/7"}),
+    ),
     OBSERVED,
     Tick(tick=NOON),
     ROW,
@@ -228,7 +235,7 @@ def test_every_reference_in_the_asyncapi_document_leads_somewhere() -> None:
 @pytest.mark.parametrize(
     ("stage", "receives", "sends"),
     [
-        ("score", {"news.raw"}, {"news.scored", "news.dead-letter", "sentiment.observed"}),
+        ("score", {"news.raw"}, {"news.scored", "news.review", "news.dead-letter", "sentiment.observed"}),
         ("watch", {"sentiment.observed"}, {"sentiment.windows", "sentiment.alerts"}),
     ],
 )

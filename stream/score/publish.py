@@ -9,7 +9,7 @@ from datetime import datetime
 from aiokafka import AIOKafkaProducer
 from aiokafka.structs import RecordMetadata
 
-from stream.records import DeadLetter, Observations, Record, ScoredEvent, Tick
+from stream.records import DeadLetter, Observations, Record, ReviewItem, ScoredEvent, Tick
 from stream.settings import TopicSettings
 
 DEAD_VALUE_BYTES = 256 * 1024
@@ -23,6 +23,7 @@ class Outgoing:
     scored: Sequence[ScoredEvent]
     observations: Sequence[Observations]
     dead_letters: Sequence[DeadLetter]
+    review: Sequence[ReviewItem] = ()
 
 
 class Publisher:
@@ -48,6 +49,7 @@ class Publisher:
                 await self._send(topics.dead_letter, str(dead.position), dead)
                 for dead in outgoing.dead_letters
             ],
+            *[await self._send(topics.review, item.event.id, item) for item in outgoing.review],
         ]
         if confirmations:
             await asyncio.gather(*confirmations)

@@ -24,6 +24,7 @@ from stream.engine.judgement import JudgementError
 from stream.kafka import StallError, new_producer
 from stream.metrics import ScoreMetrics
 from stream.records import DeadLetter, DeadLetterReason, Observation, Position
+from stream.review.sampling import sample
 from stream.score.clock import StreamClock, newest
 from stream.score.compose import Accepted, compose, find_mentions, gather
 from stream.score.decode import Decoded, Rejection
@@ -185,7 +186,9 @@ class ScoreStage(Service):
             scored.append(event)
             observations.extend(seen)
             recorded_at.append(record.timestamp / 1000)
-        return Judged(Outgoing(scored, gather(observations, bundle), dead), reached, recorded_at, moment)
+        review = [item for event in scored if (item := sample(event, self._settings.review)) is not None]
+        outgoing = Outgoing(scored, gather(observations, bundle), dead, review)
+        return Judged(outgoing, reached, recorded_at, moment)
 
     def _accept(self, record: ConsumerRecord, content: Decoded) -> Accepted:
         clock = self._source.clock(record.partition)
@@ -223,6 +226,8 @@ class ScoreStage(Service):
         now = time.time()
         for event, recorded in zip(judged.outgoing.scored, judged.recorded_at, strict=True):
             self._metrics.event_scored(event.language, event.sentiment, now - recorded)
+        for item in judged.outgoing.review:
+            self._metrics.put_aside(item.reason)
         for letter in judged.outgoing.dead_letters:
             self._metrics.dead_letter(letter.reason)
         self._moved_at = time.monotonic()

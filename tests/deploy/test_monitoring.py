@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from stream.labels import SENTIMENTS
 from stream.metrics import DRIFT_TEXTS, EngineMetrics, ScoreMetrics, WatchMetrics
-from stream.records import AlertState, DeadLetterReason, Severity
+from stream.records import AlertState, DeadLetterReason, ReviewReason, Severity
 from stream.settings import Settings, WebSettings
 from stream.spikes.subject import Outcome
 from stream.web import WebServer
@@ -50,6 +50,8 @@ def used_registry() -> CollectorRegistry:
         score.step_took(step, 0.01)
     for reason in DeadLetterReason:
         score.dead_letter(reason)
+    for why in ReviewReason:
+        score.put_aside(why)
     for sentiment in SENTIMENTS:
         score.event_scored("en", sentiment, 0.1)
         for outcome in Outcome:
