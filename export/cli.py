@@ -5,7 +5,8 @@ from typing import get_args
 
 import click
 
-from stream.bundle import Precision
+from stream.bundle import Bundle, BundleError, Precision, load_bundle
+from stream.evaluation.rows import Row
 
 
 @click.command()
@@ -50,6 +51,12 @@ from stream.bundle import Precision
     help="Share of texts that must get the same label as from the checkpoint.",
 )
 @click.option(
+    "--compare",
+    "in_use",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The bundle in use: say whether the new one should take its place.",
+)
+@click.option(
     "--notes",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="Markdown to put into the card, under its weaknesses.",
@@ -63,6 +70,7 @@ def export(
     evaluation_rows: int,
     allowed_loss: float,
     minimum_agreement: float,
+    in_use: Path | None,
     notes: Path | None,
 ) -> None:
     """Turn a checkpoint into a model bundle.
@@ -78,6 +86,7 @@ def export(
     from training.model import CheckpointError
 
     try:
+        present = load_bundle(in_use) if in_use else None
         rows = writing.read_evaluation(evaluation or writing.find_evaluation(checkpoint), evaluation_rows)
         bundle, parity = writing.export_bundle(
             checkpoint,
@@ -89,7 +98,7 @@ def export(
             notes=notes.read_text(encoding="utf-8") if notes else "",
             report=lambda line: click.echo(line, err=True),
         )
-    except (writing.ExportError, CheckpointError) as error:
+    except (writing.ExportError, CheckpointError, BundleError) as error:
         raise click.ClickException(str(error)) from error
     for name, head in parity.heads.items():
         f1 = (
@@ -103,3 +112,17 @@ def export(
         )
     size = sum(file.stat().st_size for file in out.iterdir()) / 1e6
     click.echo(f"bundle {bundle.hash}: {out} ({size:.1f} MB)")
+    if present is not None:
+        _compare(present, bundle, rows)
+
+
+def _compare(in_use: Bundle, new: Bundle, rows: list[Row]) -> None:
+    from export.comparison import advice, compare_bundles
+
+    differences = compare_bundles(in_use, new, rows)
+    for one in differences:
+        click.echo(
+            f"{one.head}: macro-F1 {one.in_use:.4f} in use, {one.new:.4f} new, "
+            f"difference {one.low:+.4f} to {one.high:+.4f} ({one.rows:,} rows)"
+        )
+    click.echo(advice(differences))

@@ -107,6 +107,11 @@ class Options(BaseModel):
     )
     heads: list[HeadOptions] = Field(min_length=1, description="The heads, as YAML.")
     data: list[DataSet] = Field(min_length=1, description="The data sets, as YAML.")
+    own_labels: list[Path] = Field(
+        default_factory=list,
+        description="Files of labelled rows as `downtick review` and `calibrate` know them, beside `data`.",
+    )
+    own_weight: float = Field(default=2.0, gt=0, description="Factor on the loss of their rows.")
     splits: Path | None = Field(
         default=None,
         description="File that freezes which texts are for validation and test; made if absent.",

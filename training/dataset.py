@@ -3,9 +3,11 @@
 import random
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from stream.evaluation.labelled import LabelledError, read_labelled
 from stream.evaluation.rows import Row, Split, Target
-from training.adapters import read_set
+from training.adapters import DataError, Reading, read_set
 from training.cleaning import SetReport, clean, cross_set_conflicts, text_key
 from training.configuration import Head, Options
 from training.splits import Frozen, split_rows
@@ -25,6 +27,7 @@ class Corpus:
 def build_corpus(options: Options, heads: list[Head]) -> Corpus:
     """Read and prepare every configured set. Freezes the splits in `options.splits` if new."""
     readings = {data.name: read_set(data, heads, options.data_root) for data in options.data if data.labels}
+    readings |= {own_name(path): _own(path, heads, options.own_weight) for path in options.own_labels}
     cleaned = clean(readings)
     path = options.splits
     frozen = Frozen.read(path) if path is not None and path.exists() else Frozen()
@@ -51,6 +54,19 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
     )
 
 
+def own_name(path: Path) -> str:
+    """Under which name a file of own labels is a set: never that of a published one."""
+    return f"own labels: {path.stem}"
+
+
+def _own(path: Path, heads: list[Head], weight: float) -> Reading:
+    try:
+        rows = read_labelled(path, heads)
+    except LabelledError as error:
+        raise DataError(str(error)) from error
+    return Reading([replace(row, source=own_name(path), weight=weight) for row in rows], len(rows))
+
+
 def _unlabelled(options: Options, known: set[str]) -> list[Row]:
     """The texts of sets without labels, each once, but for those that a set with labels has."""
     rows = []
@@ -73,7 +89,7 @@ def _cap(rows: list[Row], options: Options) -> list[Row]:
     return [
         row
         for name, members in by_set.items()
-        for row in sorted(members, key=lambda row: text_key(row.text)[::-1])[: limits[name]]
+        for row in sorted(members, key=lambda row: text_key(row.text)[::-1])[: limits.get(name)]
     ]
 
 

@@ -18,7 +18,7 @@ from stream.evaluation.summary import summarise
 from training.augmentation import NameSwap
 from training.calibration import calibrate
 from training.configuration import Head, Options, resolve_heads
-from training.dataset import Corpus, build_corpus
+from training.dataset import Corpus, build_corpus, own_name
 from training.distillation import keep_layers, load_teachers
 from training.model import Description, load_tokenizer, new_classifier, origin, save_checkpoint
 from training.report import mistakes, write_report
@@ -206,6 +206,9 @@ def _provenance(options: Options, corpus: Corpus) -> list[dict[str, Any]]:
         {"name": data.name, "rows": counts[data.name], "licence": data.licence}
         for data in options.data
         if counts[data.name]
+    ] + [
+        {"name": own_name(path), "rows": counts[own_name(path)], "licence": "its owner's"}
+        for path in options.own_labels
     ]
 
 

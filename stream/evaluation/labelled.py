@@ -17,9 +17,9 @@ import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from stream.bundle import Head
+from stream.bundle import Scope
 from stream.evaluation.rows import Entity, Row, Target, parse_row
 from stream.names import places
 from stream.text import language, normalise
@@ -28,11 +28,30 @@ NEGATIVE = "negative"
 SEPARATOR = "|"
 
 
+class HeadShape(Protocol):
+    """What must be known of a head to read its labels."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def labels(self) -> Sequence[str]: ...
+
+    @property
+    def scope(self) -> Scope: ...
+
+    @property
+    def fallback(self) -> str | None: ...
+
+
 class LabelledError(Exception):
     """A file of labelled rows cannot be used."""
 
 
-def read_labelled(file: Path, heads: Sequence[Head]) -> list[Row]:
+def read_labelled(file: Path, heads: Sequence[HeadShape]) -> list[Row]:
     """All rows of a JSONL or CSV file; those without any label are left out."""
     rows = []
     try:
@@ -76,7 +95,7 @@ def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, record
 
 
-def _row(record: Mapping[str, Any], heads: Sequence[Head], source: str) -> Row:
+def _row(record: Mapping[str, Any], heads: Sequence[HeadShape], source: str) -> Row:
     parts = [record[name] for name in ("title", "text") if record.get(name)]
     text = normalise("\n".join(parts))
     if not text:
@@ -93,7 +112,7 @@ def _row(record: Mapping[str, Any], heads: Sequence[Head], source: str) -> Row:
     return Row(text, str(record.get("source") or source), language(text), targets, entities=tuple(entities))
 
 
-def _targets(record: Mapping[str, Any], heads: Mapping[str, Head]) -> dict[str, Target]:
+def _targets(record: Mapping[str, Any], heads: Mapping[str, HeadShape]) -> dict[str, Target]:
     """What a record says of each head, under the field that the head is mapped from."""
     targets = {}
     for field, head in heads.items():
@@ -110,7 +129,7 @@ def _targets(record: Mapping[str, Any], heads: Mapping[str, Head]) -> dict[str, 
     return targets
 
 
-def _labels(value: Any, head: Head) -> Iterable[str]:
+def _labels(value: Any, head: HeadShape) -> Iterable[str]:
     several = value.split(SEPARATOR) if isinstance(value, str) else value
     given = [value] if head.kind == "single" else list(several)
     wrong = [label for label in given if label not in head.labels]

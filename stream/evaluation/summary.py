@@ -76,6 +76,14 @@ def _summarise_head(
     }
 
 
+def scaled(
+    head: Head, logits: np.ndarray[Any, np.dtype[np.float64]]
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Logits by the head's temperature and offsets."""
+    calibrated = logits / head.temperature
+    return calibrated + np.array(head.offsets) if head.offsets else calibrated
+
+
 def head_scores(
     head: Head, logits: np.ndarray[Any, np.dtype[np.float64]], rows: Sequence[Row]
 ) -> dict[str, Any]:
@@ -83,18 +91,16 @@ def head_scores(
     allowed, possible = masks(rows, head.name, head.labels)
     if not possible.any():
         return {}
-    scaled = logits / head.temperature
-    if head.offsets:
-        scaled = scaled + np.array(head.offsets)
+    calibrated = scaled(head, logits)
     if head.kind == "multi":
         thresholds = np.array(head.thresholds)
-        found = multi_scores(sigmoid(scaled), thresholds, allowed, possible, head.labels)
+        found = multi_scores(sigmoid(calibrated), thresholds, allowed, possible, head.labels)
         raw = multi_scores(sigmoid(logits), thresholds, allowed, possible, head.labels)
     else:
-        found = single_scores(scaled, allowed, possible, head.labels)
+        found = single_scores(calibrated, allowed, possible, head.labels)
         raw = single_scores(logits, allowed, possible, head.labels)
         if {"negative", "positive"} <= set(head.labels):
-            found |= negative_scores(scaled, allowed, possible, head.labels)
+            found |= negative_scores(calibrated, allowed, possible, head.labels)
     if raw:
         found["calibration_error_without_temperature"] = raw["calibration_error"]
     return found

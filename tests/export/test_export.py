@@ -304,3 +304,15 @@ def test_without_rows_to_judge_by_it_asks_for_them(tmp_path: Path) -> None:
     result = run_export(copy, "--out", tmp_path / "bundle")
     assert result.exit_code == 1
     assert "--evaluation" in result.output
+
+
+def test_the_command_says_whether_to_switch_from_the_bundle_in_use(
+    checkpoint: Path, bundles: dict[str, Bundle], tmp_path: Path
+) -> None:
+    arguments = (checkpoint, "--out", tmp_path / "new", "--precision", "fp32", "--compare")
+    result = run_export(*arguments, bundles["fp32"].folder)
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1].startswith("stay: these rows show no clear difference")
+    missing = run_export(*arguments, tmp_path / "nowhere")
+    assert missing.exit_code == 1
+    assert "Error: no bundle" in missing.output

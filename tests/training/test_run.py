@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
-from tiny_run import configuration, make_data, make_encoder, write_configuration
+from tiny_run import configuration, make_data, make_encoder, write_configuration, write_jsonl
 from transformers import TrainerCallback
 
 from stream.evaluation.rows import entity_rows, read_rows
 from training import run
 from training.cli import train
 from training.configuration import Options, read_configuration, resolve_heads
+from training.dataset import build_corpus
 from training.encoding import encode_rows
 from training.model import load_checkpoint, new_classifier
 from training.prediction import predict
@@ -178,3 +179,44 @@ def test_the_encoder_rests_while_the_heads_learn_alone(tmp_path: Path) -> None:
     longer = Options.model_validate({**options, "epochs": 2})
     moved, _, _ = load_checkpoint(run.train(longer, resume=False))
     assert not same_weights(moved.encoder, before.encoder)
+
+
+def test_own_labels_are_a_further_set_of_more_weight(tmp_path: Path) -> None:
+    labels = write_jsonl(
+        tmp_path / "labels.jsonl",
+        [
+            {
+                "id": str(number),
+                "text": f"borealis word{number} loss",
+                "sentiment": "negative",
+                "reason": "random",
+            }
+            | {"entities": [{"name": "borealis", "sentiment": "negative"}]}
+            for number in range(40)
+        ],
+    )
+    values = configuration(
+        make_encoder(tmp_path / "encoder"),
+        make_data(tmp_path / "data", rows=60),
+        tmp_path / "out",
+        own_labels=[str(labels)],
+        own_weight=3.0,
+    )
+    options = Options.model_validate(values)
+    corpus = build_corpus(options, resolve_heads(options))
+    own = [row for rows in corpus.rows.values() for row in rows if row.source == "own labels: labels"]
+    assert len(own) == 40
+    assert {row.weight for row in own} == {3.0}
+    assert own[0].entities[0].targets["entity_sentiment"].allowed == {"negative"}
+    assert {row.source for row in corpus.rows["test"]} > {"own labels: labels"}
+
+
+def test_own_labels_that_cannot_be_read_end_in_one_message(tmp_path: Path) -> None:
+    labels = write_jsonl(tmp_path / "labels.jsonl", [{"text": "x", "sentiment": "awful"}])
+    options = configuration(tmp_path / "none", make_data(tmp_path / "data"), tmp_path / "out")
+    path = write_configuration(tmp_path / "run.yaml", options)
+    result = CliRunner().invoke(train, ["--config", str(path), "--own-labels", f"[{labels}]"])
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].endswith(
+        "line 1: sentiment has no label 'awful', only negative, neutral, positive"
+    )
