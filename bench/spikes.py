@@ -13,8 +13,7 @@ import argparse
 import itertools
 import os
 import time
-import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 from bench.nab import FALSE_ALARM_WEIGHTS, Series, detections, read_series, score
 from bench.rivals import ORACLE_RANGE, RIVALS, calibrated, oracle
 from bench.simulation import STREAMS, WARM_UP_HOURS, Events, draw, firings
+from stream.records import Observation
 from stream.spikes.novelty import minhash
 from stream.spikes.settings import SpikeSettings
 from stream.spikes.subject import Subject
@@ -36,6 +36,8 @@ SURGES = tuple(itertools.product((2, 3, 5, 10), (1 / 6, 1, 6)))
 RATES = (0.2, 1, 5, 20, 100, 500)
 """Negatives an hour."""
 OWN = "Downtick"
+ROUNDS = 20
+"""Observations of each subject, where many subjects take turns."""
 
 
 def quiet(stream: str, rate: float, hours: float, seed: int) -> Events:
@@ -184,21 +186,33 @@ def show_cost(arguments: argparse.Namespace) -> None:
             f"{rate:6g} negatives an hour: {each:.0f} µs an observation, state of {len(state)} bytes,"
             f" dump {_microseconds(subject.dump, 200):.0f} µs, load {_microseconds(load, 200):.0f} µs"
         )
-    events = list(quiet("poisson", 1, 72, 1).observations())
+    events = list(quiet("poisson", 1, 72, 1).observations())[:ROUNDS]
     for count in (1, 1_000, 100_000):
-        tracemalloc.start()
+        each, memory = _side_by_side(count, events, settings)
+        print(f"{count:7,} subjects side by side: {each:.0f} µs an observation, {memory / 1024:.1f} KiB each")
+
+
+def _side_by_side(count: int, events: Sequence[Observation], settings: SpikeSettings) -> tuple[float, float]:
+    """Microseconds an observation, and bytes a subject, where so many subjects take turns.
+
+    The same events for each, and at least a thousand subjects in all: what an observation costs depends on
+    how old its subject is, and here that is not the question.
+    """
+    resident = Path("/proc/self/statm")
+    spent, grown = 0.0, 0
+    for _ in range(max(1, 1_000 // count)):
+        before = int(resident.read_text(encoding="utf-8").split()[1]) if resident.exists() else 0
         subjects = [Subject(str(number), settings) for number in range(count)]
-        rounds = max(1, 20_000 // count)
-        for subject in subjects:
-            subject.observe(events[0], "simulated")
-        memory = tracemalloc.get_traced_memory()[0] / count
-        tracemalloc.stop()
         started = time.process_time()
-        for event in itertools.islice(itertools.cycle(events[1:]), min(rounds, len(events) - 1)):
+        for event in events:
             for subject in subjects:
                 subject.observe(event, "simulated")
-        each = (time.process_time() - started) / (count * min(rounds, len(events) - 1)) * 1e6
-        print(f"{count:7,} subjects: {each:.0f} µs an observation, {memory / 1024:.1f} KiB each in memory")
+        spent += time.process_time() - started
+        if resident.exists():
+            grown = (int(resident.read_text(encoding="utf-8").split()[1]) - before) * os.sysconf(
+                "SC_PAGE_SIZE"
+            )
+    return spent / (max(count, 1_000 // count * count) * len(events)) * 1e6, grown / count
 
 
 def _microseconds(call: Callable[[], object], times: int) -> float:
