@@ -11,7 +11,7 @@
 
 A rule holds for the subjects that it names, and an alert must pass every rule that holds for it. One that does not
 is published all the same, with `muted` saying why: nothing is lost, and what listens can tell. Times are event
-times. What was muted and still fires is told with its next revision that no rule speaks against.
+times. What was muted and still fires is told as soon as no rule speaks against it any more.
 
 Errors:
     RulesError  one message that names the file and every rule and key that is wrong

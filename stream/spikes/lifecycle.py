@@ -185,6 +185,11 @@ class Lifecycle:
         self._tell(life)
         return True
 
+    def tell_again(self) -> None:
+        """Count a revision in which nothing has changed: who was not to hear of the alert now is."""
+        if self.life is not None:
+            self._tell(self.life)
+
     def _tell(self, life: Life) -> None:
         life.revision += 1
         life.told_peaks = dict(life.peaks)

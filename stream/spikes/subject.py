@@ -123,6 +123,11 @@ class Subject:
         """The alert as it is now, where there is one that is not over."""
         return self._told(self._cycle.life) if self._cycle.life is not None and self._cycle.active else None
 
+    def tell_again(self) -> None:
+        """Give the alert as it is now a further revision."""
+        self._cycle.tell_again()
+        self._publish()
+
     def take_alerts(self) -> list[Alert]:
         """The revisions since the last call, oldest first.
 

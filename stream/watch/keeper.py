@@ -56,11 +56,12 @@ class Partition:
     def apply(self, record: Observations) -> Change:
         """Count a record's observations, each once."""
         subject = self._subject(record.subject)
+        silenced = self._is_silenced(subject)
         outcomes = [
             (observation, subject.observe(observation, record.bundle)) for observation in record.observations
         ]
         self._moved_to(subject.clock)
-        return self._change(record.subject, closed_only=True, outcomes=outcomes)
+        return self._change(record.subject, closed_only=True, outcomes=outcomes, silenced=silenced)
 
     def count(self, name: str, time: datetime, negatives: int) -> Change:
         """Count negatives of which nothing but their number is known."""
@@ -81,8 +82,9 @@ class Partition:
         """
         self._moved_to(time)
         for name in sorted(self._active):
+            silenced = self._is_silenced(self._subjects[name])
             self._subjects[name].advance(time)
-            change = self._change(name, closed_only=False)
+            change = self._change(name, closed_only=False, silenced=silenced)
             if change.alerts or change.windows:
                 yield change
 
@@ -93,6 +95,15 @@ class Partition:
             if alert is not None and alert.state is AlertState.FIRING and not self._rules.judge(alert).muted:
                 yield alert
 
+    def _is_silenced(self, subject: Subject) -> bool:
+        """Whether an alert fires, and a rule speaks against telling it at the subject's own time."""
+        alert = subject.current if len(self._rules) and subject.alerted else None
+        return (
+            alert is not None
+            and alert.state is AlertState.FIRING
+            and self._rules.judge(alert).muted is not None
+        )
+
     def _subject(self, name: str) -> Subject:
         subject = self._subjects.get(name)
         if subject is None:
@@ -100,12 +111,22 @@ class Partition:
         return subject
 
     def _change(
-        self, name: str, *, closed_only: bool, outcomes: list[tuple[Observation, Outcome]] | None = None
+        self,
+        name: str,
+        *,
+        closed_only: bool,
+        outcomes: list[tuple[Observation, Outcome]] | None = None,
+        silenced: bool = False,
     ) -> Change:
+        """`silenced` says whether a rule kept an alert quiet until now; once none does, it is told."""
         subject = self._subjects[name]
+        alerts = subject.take_alerts()
+        if silenced and not alerts and subject.alerted and not self._is_silenced(subject):
+            subject.tell_again()
+            alerts = subject.take_alerts()
         change = Change(
             subject=name,
-            alerts=[self._rules.judge(alert) for alert in subject.take_alerts()],
+            alerts=[self._rules.judge(alert) for alert in alerts],
             windows=subject.take_windows(closed_only=closed_only),
             # After the two above: what was taken is not to be taken again.
             state=subject.dump() if self._saves else b"",

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from stream.records import AlertState, Observation, Observations, Position, Window
+from stream.rules import QuietHours, Rule, Rules
 from stream.spikes.settings import SpikeSettings
 from stream.spikes.subject import Outcome
 from stream.watch.keeper import Change, Partition
@@ -91,3 +92,47 @@ def test_no_row_is_lost_when_one_record_spans_weeks() -> None:
     days = [START + timedelta(days=number) for number in range(60)]
     changes = [partition.apply(record("all", 0, days)), *partition.pass_time(days[-1] + timedelta(days=2))]
     assert total(changes) == 60
+
+
+def asleep(end: str) -> Rules:
+    """A desk that is told nothing of the day before `end`."""
+    hours = QuietHours.model_validate({"from": "00:00", "to": end})
+    return Rules([Rule(name="desk", quiet_hours=hours)])
+
+
+SURGE = START + timedelta(hours=48)
+
+
+def surging(partition: Partition) -> Change:
+    """A surge at midnight, two days after the partition's first event."""
+    partition.apply(record("entity:X", 0, [START + timedelta(hours=number / 2) for number in range(96)]))
+    return partition.apply(
+        record("entity:X", 96, [SURGE + timedelta(seconds=10 * number) for number in range(40)], "negative")
+    )
+
+
+def test_an_alert_that_still_fires_when_quiet_hours_end_is_told_then() -> None:
+    partition = Partition({}, SETTINGS, asleep("00:20"))
+    muted = surging(partition).alerts[-1]
+    assert (muted.state, muted.muted) == (AlertState.FIRING, "desk: quiet hours")
+    early = list(partition.pass_time(SURGE + timedelta(minutes=15)))
+    assert not [alert for change in early for alert in change.alerts]
+    [told] = [a for change in partition.pass_time(SURGE + timedelta(minutes=21)) for a in change.alerts]
+    assert (told.id, told.state, told.muted) == (muted.id, AlertState.FIRING, None)
+    assert told.revision == muted.revision + 1
+    later = list(partition.pass_time(SURGE + timedelta(minutes=22)))
+    assert not [alert for change in later for alert in change.alerts], "once"
+
+
+def test_it_is_told_by_a_new_owner_too_and_when_an_event_and_no_tick_ends_the_quiet_hours() -> None:
+    change = surging(Partition({}, SETTINGS, asleep("00:20")))
+    heir = Partition({"entity:X": change.state}, SETTINGS, asleep("00:20"))
+    [told] = heir.apply(record("entity:X", 200, [SURGE + timedelta(minutes=21)])).alerts
+    assert (told.muted, told.revision) == (None, change.alerts[-1].revision + 1)
+
+
+def test_an_alert_that_is_over_before_quiet_hours_end_is_not_told() -> None:
+    partition = Partition({}, SETTINGS, asleep("23:00"))
+    surging(partition)
+    alerts = [a for change in partition.pass_time(SURGE + timedelta(hours=23)) for a in change.alerts]
+    assert [alert.state for alert in alerts] == [AlertState.RESOLVED]
