@@ -2,8 +2,10 @@
 
 The rate of negatives is a level times a season (hour of day, on weekdays and at weekends), judged by a history in
 which a day counts half after `half_life_days`. Level and season are gamma-distributed given that history, so
-a forecast is negative binomial. Each season factor is shrunk towards 1, the more the less the factors of this
-subject have varied so far (empirical Bayes), so that little history means little season.
+a forecast is negative binomial. The factors of hours, and those of weekdays and weekends, are shrunk towards 1,
+and the more, the less those of this subject have varied so far (empirical Bayes): little history means little
+season. The factor of an hour of a kind of day is shrunk in the same way towards the product of the two. So the
+nights of weekends are known from the nights of weekdays and the days of weekends, before there were many of them.
 
 Silence is believed only as far as the subject's own rate allows: once ten events should have come since the last
 one, the rest of the silence is taken for an outage. It is then no evidence of a lower rate; the history only ages.
