@@ -6,6 +6,7 @@ from typing import get_args
 import click
 
 from stream.bundle import Bundle, BundleError, Precision, load_bundle
+from stream.engine.errors import EngineError
 from stream.evaluation.rows import Row
 
 
@@ -87,6 +88,10 @@ def export(
 
     try:
         present = load_bundle(in_use) if in_use else None
+        if in_use and in_use.resolve() == out.resolve():
+            raise click.UsageError(
+                "--compare names the bundle that --out would replace; write to another folder"
+            )
         rows = writing.read_evaluation(evaluation or writing.find_evaluation(checkpoint), evaluation_rows)
         bundle, parity = writing.export_bundle(
             checkpoint,
@@ -119,7 +124,10 @@ def export(
 def _compare(in_use: Bundle, new: Bundle, rows: list[Row]) -> None:
     from export.comparison import advice, compare_bundles
 
-    differences = compare_bundles(in_use, new, rows)
+    try:
+        differences = compare_bundles(in_use, new, rows)
+    except (EngineError, BundleError) as error:
+        raise click.ClickException(f"the bundle is written, but cannot be compared: {error}") from error
     for one in differences:
         click.echo(
             f"{one.head}: macro-F1 {one.in_use:.4f} in use, {one.new:.4f} new, "

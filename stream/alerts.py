@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -53,7 +54,10 @@ def describe(alert: Alert) -> Text:
 def describe_evidence(evidence: Evidence) -> Text:
     """One of the worst events in a line; the words that drove its score stand out."""
     excerpt = Text(evidence.excerpt)
-    excerpt.highlight_words(evidence.words, "bold not dim")
+    for word in evidence.words:
+        # Where a script puts no spaces, a word has no boundaries either.
+        bounded = rf"\b{re.escape(word)}\b" if word.isascii() else re.escape(word)
+        excerpt.highlight_regex(bounded, "bold not dim")
     return Text.assemble((f"    {evidence.negative:.2f}  "), excerpt, style="dim")
 
 

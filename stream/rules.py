@@ -11,7 +11,8 @@
 
 A rule holds for the subjects that it names, and an alert must pass every rule that holds for it. One that does not
 is published all the same, with `muted` saying why: nothing is lost, and what listens can tell. Times are event
-times. What was muted and still fires is told as soon as no rule speaks against it any more.
+times. What was muted and still fires is told as soon as its rule no longer speaks against it; after a change of
+the file, with its next revision.
 
 Errors:
     RulesError  one message that names the file and every rule and key that is wrong

@@ -133,6 +133,11 @@ class ReviewSettings(Section):
     uncertain_below: float = Field(default=0.6, ge=0, le=1)
     """It is unsure where a label that it gives, to the text or to a company, is less probable than this."""
 
+    @property
+    def draws(self) -> bool:
+        """Whether any event is put aside."""
+        return self.random_share > 0 or self.uncertain_share > 0
+
 
 class WatchSettings(Section):
     """The watch stage."""

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from stream.bundle import Bundle, BundleError, load_bundle
 from stream.command import EXPECTED, config_option, reports_errors
 from stream.engine.engine import Engine
+from stream.engine.errors import EngineError
 from stream.explanation.evidence import EvidenceExplainer
 from stream.kafka import BrokerError, FencedError, require_topics
 from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, SENTIMENTS, TOPIC_HEAD
@@ -81,10 +82,10 @@ class Worker:
         require_heads(bundle)
         watchlist = load_watchlist(settings.watchlist) if settings.watchlist else Watchlist([])
         rules = load_rules(settings.rules, settings.spikes) if settings.rules else Rules()
-        counts = await require_topics(
-            settings.kafka,
-            topic_configurations(settings),
-        )
+        wanted = set(topic_configurations(settings))
+        if "score" not in self._stages or not settings.review.draws:
+            wanted.discard(topics.review)
+        counts = await require_topics(settings.kafka, sorted(wanted))
         partitions = counts[topics.observed]
         if counts[topics.states] != partitions:
             raise BrokerError(
@@ -98,7 +99,7 @@ class Worker:
                 settings,
                 rules,
                 WatchMetrics(registry, watched_subjects(bundle, watchlist)),
-                await loaded_explainer(bundle, settings),
+                await loaded_explainer(bundle, settings, watchlist),
                 fail=self._fail,
             )
             checks["watch"] = lambda: watch.ready
@@ -179,12 +180,18 @@ async def loaded_engine(bundle: Bundle, settings: Settings, metrics: EngineMetri
     return engine
 
 
-async def loaded_explainer(bundle: Bundle, settings: Settings) -> EvidenceExplainer | None:
+async def loaded_explainer(
+    bundle: Bundle, settings: Settings, watchlist: Watchlist
+) -> EvidenceExplainer | None:
     """What names the words behind an alert, ready; None where the settings want none."""
     if not settings.watch.explained_events:
         return None
-    explainer = EvidenceExplainer(bundle, settings.engine, settings.watch.explained_events)
-    await asyncio.to_thread(explainer.load)
+    try:
+        explainer = EvidenceExplainer(bundle, watchlist, settings.watch.explained_events)
+        await asyncio.to_thread(explainer.load)
+    except (EngineError, BundleError) as error:
+        logger.warning("alerts go without the words behind them: %s", error)
+        return None
     return explainer
 
 

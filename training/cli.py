@@ -106,7 +106,8 @@ def tune(config: Path, trials: int, **flags: Any) -> None:
     def run(options: Options) -> None:
         from training.tuning import tune as search
 
-        found = search(options, config, trials, report=lambda line: click.echo(line, err=True))
+        given = {name: value for name, value in flags.items() if value is not None}
+        found = search(options, config, given, trials, report=lambda line: click.echo(line, err=True))
         click.echo(f"best of {found.trials}: macro-F1 {found.macro_f1:.4f} on validation rows")
         click.echo(f"train with it: downtick train --config {found.configuration}")
 

@@ -176,6 +176,9 @@ class Options(BaseModel):
         names = [data.name for data in self.data]
         if len(set(names)) < len(names):
             raise ValueError("data: two sets have the same name")
+        stems = [path.stem for path in self.own_labels]
+        if len(set(stems)) < len(stems):
+            raise ValueError("own_labels: two files have the same name")
         for data in self.data:
             unknown = sorted(set(data.labels) - set(heads))
             if unknown:

@@ -32,7 +32,10 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
     path = options.splits
     frozen = Frozen.read(path) if path is not None and path.exists() else Frozen()
     known = set(frozen.sources)
-    rows = split_rows(cleaned.rows, options.valid_share, options.test_share, frozen)
+    own = {own_name(file) for file in options.own_labels}
+    published = [row for row in cleaned.rows if row.source not in own]
+    rows = split_rows(published, options.valid_share, options.test_share, frozen)
+    rows += _split_own([row for row in cleaned.rows if row.source in own], rows, options)
     if path is not None and frozen.sources != known:
         frozen.write(path)
     conflicts = cross_set_conflicts(rows)
@@ -67,14 +70,30 @@ def _own(path: Path, heads: list[Head], weight: float) -> Reading:
     return Reading([replace(row, source=own_name(path), weight=weight) for row in rows], len(rows))
 
 
+def _split_own(own: list[Row], others: list[Row], options: Options) -> list[Row]:
+    """Own rows by a threshold on their hash, so that a file may grow and no row ever changes its split."""
+    placed = {text_key(row.text): row.split for row in others}
+    rows = []
+    for row in own:
+        key = text_key(row.text)
+        share = int(key, 16) / 16 ** len(key)
+        split: Split = "train"
+        if share < options.test_share:
+            split = "test"
+        elif share < options.test_share + options.valid_share:
+            split = "valid"
+        rows.append(row.with_split(placed.get(key) or split))
+    return rows
+
+
 def _unlabelled(options: Options, known: set[str]) -> list[Row]:
     """The texts of sets without labels, each once, but for those that a set with labels has."""
     rows = []
     for data in options.data:
-        if not data.labels:
+        if not data.labels and not data.evaluate_only:
             for row in read_set(data, [], options.data_root).rows:
                 key = text_key(row.text)
-                if key not in known:
+                if key not in known and row.split != "test":
                     known.add(key)
                     rows.append(row.with_split("train"))
     return rows

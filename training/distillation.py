@@ -28,7 +28,9 @@ def keep_layers(encoder: PreTrainedModel, count: int) -> None:
         for name, child in module.named_children()
         if isinstance(child, nn.ModuleList) and len(child) == config.num_hidden_layers
     ]
-    if len(stacks) != 1 or not 1 <= count <= config.num_hidden_layers:
+    # Where layers differ in kind, those that stay would be taken for others when they are read again.
+    alike = not hasattr(config, "layer_types")
+    if len(stacks) != 1 or not alike or not 1 <= count <= config.num_hidden_layers:
         raise CheckpointError(
             f"cannot keep {count} layers of an encoder of {config.num_hidden_layers} ({config.model_type})"
         )

@@ -156,13 +156,14 @@ class FineTuner(Trainer):
         self.tokenizer = tokenizer
         self.description = description
         self.valid = valid
+        patience = EarlyStoppingCallback(options.patience)
         super().__init__(
             model=model,
             args=training_arguments(options),
             data_collator=lambda items: collate(items, description.padding_id),
             train_dataset=train,
             eval_dataset=valid,
-            callbacks=[EarlyStoppingCallback(options.patience), Freeze(model, options), *callbacks],
+            callbacks=[patience, Freeze(model, options, patience), *callbacks],
         )
 
     def compute_loss(
@@ -232,9 +233,10 @@ class Freeze(TrainerCallback):
     What a random head would have the encoder do is noise, which few examples never mend.
     """
 
-    def __init__(self, model: Classifier, options: Options) -> None:
+    def __init__(self, model: Classifier, options: Options, patience: EarlyStoppingCallback) -> None:
         self.model = model
         self.options = options
+        self.patience = patience
 
     def on_step_begin(
         self,
@@ -244,7 +246,11 @@ class Freeze(TrainerCallback):
         **_: Any,
     ) -> None:
         encoder = self.model.encoder
-        encoder.requires_grad_(requires_grad=(state.epoch or 0) >= self.options.frozen_epochs)
+        frozen = (state.epoch or 0) < self.options.frozen_epochs
+        encoder.requires_grad_(requires_grad=not frozen)
+        if frozen:
+            # That the heads alone get no better is no reason to stop before the encoder learns.
+            self.patience.early_stopping_patience_counter = 0
         if self.options.freeze_embeddings:
             encoder.get_input_embeddings().requires_grad_(requires_grad=False)
 

@@ -6,7 +6,7 @@ command goes on from there.
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,20 +59,31 @@ class Pruning(TrainerCallback):
 
     def on_evaluate(
         self,
-        args: TrainingArguments,  # noqa: ARG002
+        args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,  # noqa: ARG002
         metrics: dict[str, float] | None = None,
         **_: Any,
     ) -> None:
         assert metrics is not None  # Trainer always gives them here
-        self._trial.report(metrics["eval_macro_f1"], state.global_step)
+        # By texts seen, since trials differ in the size of their batches.
+        texts = state.global_step * args.per_device_train_batch_size * args.gradient_accumulation_steps
+        self._trial.report(metrics["eval_macro_f1"], texts)
         if self._trial.should_prune():
             raise optuna.TrialPruned
 
 
-def tune(options: Options, configuration: Path, trials: int, *, report: Callable[[str], None]) -> Found:
+def tune(
+    options: Options,
+    configuration: Path,
+    flags: Mapping[str, Any],
+    trials: int,
+    *,
+    report: Callable[[str], None],
+) -> Found:
     """Search until `trials` are done, those of earlier calls counted; write the best options.
+
+    `flags` were laid over the configuration, and are written beside what was found.
 
     Test rows have no say in it, and no checkpoint is kept: train with the file that it writes.
     """
@@ -97,7 +108,9 @@ def tune(options: Options, configuration: Path, trials: int, *, report: Callable
         report(f"trial {trial.number + 1}: {value}  {_spell(trial.params)}")
     path = options.output / BEST
     base = os.path.relpath(configuration.resolve(), path.parent.resolve())
-    path.write_text(yaml.safe_dump({"base": base, **study.best_params}, sort_keys=False), encoding="utf-8")
+    kept = {name: _plain(value) for name, value in flags.items() if name != "output"}
+    best = {"base": base, **kept, **study.best_params}
+    path.write_text(yaml.safe_dump(best, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return Found(
         study.best_value, study.best_params, path, len(study.get_trials(deepcopy=False, states=_DONE))
     )
@@ -124,6 +137,10 @@ def _fits(name: str, options: Options) -> bool:
         return value in space.choices
     assert isinstance(space, FloatDistribution)
     return bool(space.low <= value <= space.high)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
 
 
 def _spell(values: dict[str, Any]) -> str:

@@ -2,22 +2,27 @@
 
 import asyncio
 import logging
+import math
+import time
 from collections import OrderedDict
 
 from stream.bundle import Bundle
 from stream.engine.engine import Engine
-from stream.engine.errors import EngineError
 from stream.engine.tokens import BundleTokenizer
 from stream.explanation.occlusion import explain
 from stream.explanation.words import words
+from stream.names import places
 from stream.records import Alert, AlertState
 from stream.settings import EngineSettings
 from stream.text import normalise
+from stream.watchlist import ENTITY, Watchlist, names_of, subject_of
 
 _WORDS = 5
-_LEAST_CHANGE = 0.02
-"""A word that moves the probability by less has not driven it."""
+_LEAST_CHANGE = 0.3
+"""In log-odds, since the worst events are those of which the model is all but sure."""
 _REMEMBERED = 512
+_SETTINGS = EngineSettings(provider="cpu", threads=1, batch_tokens=1024, batch_texts=32)
+_SURE = 1e-6
 
 logger = logging.getLogger(__name__)
 
@@ -25,17 +30,18 @@ logger = logging.getLogger(__name__)
 class EvidenceExplainer:
     """Names the words in an alert's evidence that speak most for it being negative.
 
-    It has a session of its own, of one thread: what it asks is not of the stream, and is to show neither in
-    the engine's metrics nor in its cache, nor to hold up its batches. `load` before the first alert, `close` after
-    the last.
+    It has a session of its own, of one thread on the CPU: what it asks is not of the stream, and is to show
+    neither in the engine's metrics nor in its cache, nor to hold up its batches. `load` before the first alert,
+    `close` after the last.
     """
 
-    def __init__(self, bundle: Bundle, settings: EngineSettings, events: int) -> None:
-        """`events`: how many of the worst are explained."""
-        self._engine = Engine(bundle, settings.model_copy(update={"threads": 1}))
+    def __init__(self, bundle: Bundle, watchlist: Watchlist, events: int) -> None:
+        """`watchlist` knows the companies' names; `events`: how many of the worst are explained."""
+        self._engine = Engine(bundle, _SETTINGS)
         self._tokenizer = BundleTokenizer(bundle)
+        self._watchlist = watchlist
         self._events = events
-        self._known: OrderedDict[str, list[str]] = OrderedDict()
+        self._known: OrderedDict[tuple[str, str | None], list[str]] = OrderedDict()
 
     def load(self) -> None:
         """Open the session; raises as `Engine.load` does."""
@@ -45,33 +51,51 @@ class EvidenceExplainer:
         """Wait for what is asked, and free the model."""
         self._engine.close()
 
-    async def explained(self, alert: Alert) -> Alert:
-        """The alert with the words; as it is while it is pending, or where the model fails."""
-        if alert.state is AlertState.PENDING:
+    async def explained(self, alert: Alert, *, until: float = math.inf) -> Alert:
+        """The alert with the words, as far as they are found before `until` (by `time.monotonic`).
+
+        As it is where it does not fire or is muted, or where the model fails. A company's alert has the words that
+        speak against the company, where the text has one of its names, else those of the text, as it was scored.
+        """
+        if alert.state is not AlertState.FIRING or alert.muted:
             return alert
         evidence = list(alert.evidence)
         for index, event in enumerate(evidence[: self._events]):
-            spoken = await self._words(event.excerpt)
-            evidence[index] = event.model_copy(update={"words": spoken})
+            text = normalise(event.excerpt.removesuffix("…"))
+            question = (text, self._company(alert.subject, text))
+            if question not in self._known and time.monotonic() < until:
+                await self._learn(*question)
+            evidence[index] = event.model_copy(update={"words": self._known.get(question, [])})
         return alert.model_copy(update={"evidence": evidence})
 
-    async def _words(self, excerpt: str) -> list[str]:
-        if excerpt not in self._known:
-            try:
-                self._known[excerpt] = await asyncio.to_thread(self._explain, excerpt)
-            except (EngineError, ValueError) as error:
-                logger.warning("an alert goes without the words behind it: %s", error)
-                return []
-            if len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
-        self._known.move_to_end(excerpt)
-        return self._known[excerpt]
+    def _company(self, subject: str, text: str) -> str | None:
+        if not subject.startswith(ENTITY):
+            return None
+        listed = [mention for mention in self._watchlist.find(text) if subject_of(mention) == subject]
+        names = [*(name for mention in listed for name in names_of(mention)), subject.removeprefix(ENTITY)]
+        return next((name for name in names if places(text, [name])), None)
 
-    def _explain(self, excerpt: str) -> list[str]:
-        text = normalise(excerpt.removesuffix("…"))
+    async def _learn(self, text: str, company: str | None) -> None:
+        try:
+            found = await asyncio.to_thread(self._explain, text, company)
+        except Exception as error:  # noqa: BLE001  # an alert must go out whatever is wrong with its words
+            logger.warning("an alert goes without the words behind it: %s", error)
+            return
+        self._known[text, company] = found
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
+
+    def _explain(self, text: str, company: str | None) -> list[str]:
         found = words(text, self._tokenizer.offsets(text))
         if not found:
             return []
-        explanation = explain(text, found, self._engine.judge, label="negative")
-        strongest = [one for one in explanation.strongest(_WORDS) if one.change >= _LEAST_CHANGE]
-        return list(dict.fromkeys(one.word for one in strongest))
+        explanation = explain(text, found, self._engine.judge, entity=company, label="negative")
+        whole = explanation.probabilities["negative"]
+        changes = [(_log_odds(whole) - _log_odds(whole - one.change), one) for one in explanation.influences]
+        strongest = sorted(changes, key=lambda pair: -pair[0])[:_WORDS]
+        return list(dict.fromkeys(one.word for change, one in strongest if change >= _LEAST_CHANGE))
+
+
+def _log_odds(probability: float) -> float:
+    inside = min(max(probability, _SURE), 1 - _SURE)
+    return math.log(inside / (1 - inside))

@@ -73,22 +73,31 @@ def _ask(console: Console, question: str) -> Sentiment | None:
         console.print(f"  {_HELP}", style="dim", markup=False)
 
 
-def _label(console: Console, item: ReviewItem) -> Label | None:
+def _label(console: Console, item: ReviewItem, labels: LabelFile) -> None:
+    """Ask about an item and keep what is said, also where the person then quits."""
     event = item.event
     console.print()
     console.print(f"{event.time:%Y-%m-%d %H:%M}  {event.source or ''}".rstrip(), style="dim", markup=False)
     console.print(event.text, markup=False, highlight=False)
     sentiment = _ask(console, "the text?")
+    entities: dict[str, Sentiment] = {}
+    try:
+        _ask_of_companies(console, item, entities)
+    finally:
+        if sentiment or entities:
+            labels.add(Label(item, sentiment, entities))
+    # Told only now, or it would be the person's label too.
+    share = event.sentiment_probabilities[event.sentiment]
+    console.print(f"  the model: {event.sentiment} ({share:.2f})", style="dim", highlight=False)
+
+
+def _ask_of_companies(console: Console, item: ReviewItem, entities: dict[str, Sentiment]) -> None:
+    event = item.event
     named = [mention.name for mention in event.entities if places(event.text, [mention.name])]
-    entities = {}
     for name in list(dict.fromkeys(named))[:_COMPANIES]:
         towards = _ask(console, f"towards {name}?")
         if towards is not None:
             entities[name] = towards
-    # Told only now, or it would be the person's label too.
-    share = event.sentiment_probabilities[event.sentiment]
-    console.print(f"  the model: {event.sentiment} ({share:.2f})", style="dim", highlight=False)
-    return Label(item, sentiment, entities) if sentiment or entities else None
 
 
 def label_all(console: Console, items: Iterable[ReviewItem], labels: LabelFile) -> None:
@@ -97,9 +106,7 @@ def label_all(console: Console, items: Iterable[ReviewItem], labels: LabelFile) 
     try:
         for item in items:
             if item.event.id not in labels:
-                label = _label(console, item)
-                if label is not None:
-                    labels.add(label)
+                _label(console, item, labels)
     except _QuitError:
         console.print()
 

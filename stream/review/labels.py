@@ -5,6 +5,7 @@ Errors:
 """
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -59,8 +60,13 @@ class LabelFile:
         """Append a label; it is on the disk when this returns."""
         row = label.row()
         try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            # A file that was written by hand, or torn by a crash, may end within a line.
+            torn = self._path.exists() and self._path.read_bytes()[-1:] not in {b"", b"\n"}
+            start = b"\n" if torn else b""
+            with self._path.open("ab") as file:
+                file.write(start + json.dumps(row, ensure_ascii=False).encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise UsageError(f"cannot write {self._path}: {error.strerror}") from error
         self._rows.append(row)
@@ -72,7 +78,7 @@ class LabelFile:
 
     def _read(self) -> Iterable[dict[str, Any]]:
         try:
-            lines = self._path.read_text(encoding="utf-8").splitlines()
+            lines = self._path.read_text(encoding="utf-8-sig").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"cannot read {self._path}: {error}") from error
         for number, line in enumerate(lines, start=1):

@@ -2,16 +2,22 @@
 
 import asyncio
 import base64
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata
 
 from stream.records import DeadLetter, Observations, Record, ReviewItem, ScoredEvent, Tick
 from stream.settings import TopicSettings
 
+logger = logging.getLogger(__name__)
+
+REVIEW_SECONDS = 5.0
+"""How long the stream waits for the broker to take a sample of its events."""
 DEAD_VALUE_BYTES = 256 * 1024
 """A longer value is cut in its dead letter, so that the letter itself is never too large."""
 
@@ -23,7 +29,6 @@ class Outgoing:
     scored: Sequence[ScoredEvent]
     observations: Sequence[Observations]
     dead_letters: Sequence[DeadLetter]
-    review: Sequence[ReviewItem] = ()
 
 
 class Publisher:
@@ -49,10 +54,23 @@ class Publisher:
                 await self._send(topics.dead_letter, str(dead.position), dead)
                 for dead in outgoing.dead_letters
             ],
-            *[await self._send(topics.review, item.event.id, item) for item in outgoing.review],
         ]
         if confirmations:
             await asyncio.gather(*confirmations)
+
+    async def put_aside(self, items: Sequence[ReviewItem]) -> bool:
+        """Send events for a person to label; false where the broker does not take them.
+
+        They are a sample: what refuses them must not hold up the stream.
+        """
+        try:
+            async with asyncio.timeout(REVIEW_SECONDS):
+                topic = self._topics.review
+                await asyncio.gather(*[await self._send(topic, item.event.id, item) for item in items])
+        except (KafkaError, TimeoutError) as error:
+            logger.warning("%d events could not be put aside for review: %r", len(items), error)
+            return False
+        return True
 
     async def tick(self, now: datetime, partitions: int) -> None:
         """Tell every subject's owner that the stream's time has reached `now`."""

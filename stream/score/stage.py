@@ -23,7 +23,7 @@ from stream.engine.engine import Engine
 from stream.engine.judgement import JudgementError
 from stream.kafka import StallError, new_producer
 from stream.metrics import ScoreMetrics
-from stream.records import DeadLetter, DeadLetterReason, Observation, Position
+from stream.records import DeadLetter, DeadLetterReason, Observation, Position, ScoredEvent
 from stream.review.sampling import sample
 from stream.score.clock import StreamClock, newest
 from stream.score.compose import Accepted, compose, find_mentions, gather
@@ -186,9 +186,7 @@ class ScoreStage(Service):
             scored.append(event)
             observations.extend(seen)
             recorded_at.append(record.timestamp / 1000)
-        review = [item for event in scored if (item := sample(event, self._settings.review)) is not None]
-        outgoing = Outgoing(scored, gather(observations, bundle), dead, review)
-        return Judged(outgoing, reached, recorded_at, moment)
+        return Judged(Outgoing(scored, gather(observations, bundle), dead), reached, recorded_at, moment)
 
     def _accept(self, record: ConsumerRecord, content: Decoded) -> Accepted:
         clock = self._source.clock(record.partition)
@@ -223,17 +221,22 @@ class ScoreStage(Service):
         self._stream_clock.published(judged.time, datetime.now(UTC))
         await self._source.commit(judged.reached)
         self._metrics.step_took("publish", time.perf_counter() - started)
+        await self._put_aside(judged.outgoing.scored)
         now = time.time()
         for event, recorded in zip(judged.outgoing.scored, judged.recorded_at, strict=True):
             self._metrics.event_scored(event.language, event.sentiment, now - recorded)
-        for item in judged.outgoing.review:
-            self._metrics.put_aside(item.reason)
         for letter in judged.outgoing.dead_letters:
             self._metrics.dead_letter(letter.reason)
         self._moved_at = time.monotonic()
         async with self._settled:
             self._in_flight -= 1
             self._settled.notify_all()
+
+    async def _put_aside(self, scored: Sequence[ScoredEvent]) -> None:
+        items = [item for event in scored if (item := sample(event, self._settings.review)) is not None]
+        if items and await self._publisher.put_aside(items):
+            for item in items:
+                self._metrics.put_aside(item.reason)
 
     async def _settle(self) -> None:
         """Finish the windows in flight before partitions move, so that little is repeated."""

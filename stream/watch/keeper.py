@@ -121,9 +121,12 @@ class Partition:
         """`silenced` says whether a rule kept an alert quiet until now; once none does, it is told."""
         subject = self._subjects[name]
         alerts = subject.take_alerts()
-        if silenced and not alerts and subject.alerted and not self._is_silenced(subject):
+        if alerts:
+            # The newest revision may itself be from before the time that the subject has come to.
+            silenced = alerts[-1].state is AlertState.FIRING and bool(self._rules.judge(alerts[-1]).muted)
+        if silenced and subject.alerted and not self._is_silenced(subject):
             subject.tell_again()
-            alerts = subject.take_alerts()
+            alerts += subject.take_alerts()
         change = Change(
             subject=name,
             alerts=[self._rules.judge(alert) for alert in alerts],

@@ -39,6 +39,8 @@ from stream.watch.log import StateLog
 
 NUDGE_SECONDS = 5.0
 """After so long without progress the reader is sent to the cursor, where records wait."""
+EXPLAIN_SECONDS = 2.0
+"""Of one record's alerts so long words are looked for; the rest go without."""
 SETTLE_SECONDS = 30.0
 """How long a rebalance waits for the record in hand; it must not be saved once others own its partition."""
 
@@ -271,9 +273,12 @@ class WatchStage(Service):
         """Send all alerts and rows, and return once the broker has confirmed them."""
         topics = self._settings.topics
         confirmations = []
+        until = time.monotonic() + EXPLAIN_SECONDS
         for change in changes:
             for alert in change.alerts:
-                told = alert if self._explainer is None else await self._explainer.explained(alert)
+                told = alert
+                if self._explainer is not None and alert is change.alerts[-1]:
+                    told = await self._explainer.explained(alert, until=until)
                 key = alert.subject.encode()
                 confirmations.append(await self._producer.send(topics.alerts, told.to_bytes(), key))
             for window in change.windows:

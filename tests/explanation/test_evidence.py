@@ -1,17 +1,19 @@
 """The words behind an alert's worst events."""
 
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 
 from stream.alerts import describe_evidence
 from stream.bundle import Bundle
 from stream.explanation.evidence import EvidenceExplainer
 from stream.records import Alert, AlertState, Evidence, Severity
-from stream.settings import EngineSettings
+from stream.watchlist import Watchlist
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-ENGINE = EngineSettings(provider="cpu")
 
 
 def alert(*excerpts: str, state: AlertState = AlertState.FIRING) -> Alert:
@@ -40,7 +42,7 @@ def alert(*excerpts: str, state: AlertState = AlertState.FIRING) -> Alert:
 
 @pytest.fixture
 def explainer(tiny_bundle: Bundle):
-    explainer = EvidenceExplainer(tiny_bundle, ENGINE, events=2)
+    explainer = EvidenceExplainer(tiny_bundle, Watchlist([]), events=2)
     explainer.load()
     yield explainer
     explainer.close()
@@ -56,8 +58,26 @@ async def test_the_worst_events_tell_which_words_drove_their_score(explainer: Ev
     assert fired.evidence[0].words == [], "what the detector keeps is not touched"
 
 
-async def test_nothing_is_asked_for_an_alert_that_may_never_fire(explainer: EvidenceExplainer) -> None:
-    assert await spoken(explainer, alert("a fraud", state=AlertState.PENDING)) == [[]]
+async def test_nothing_is_asked_for_an_alert_that_nobody_is_told_of(explainer: EvidenceExplainer) -> None:
+    for state in (AlertState.PENDING, AlertState.RESOLVED):
+        assert await spoken(explainer, alert("a fraud", state=state)) == [[]]
+    muted = alert("a fraud").model_copy(update={"muted": "desk: quiet hours"})
+    assert await spoken(explainer, muted) == [[]]
+
+
+async def test_when_time_is_up_the_rest_goes_without_words(explainer: EvidenceExplainer) -> None:
+    await explainer.explained(alert("a fraud"))
+    late = await explainer.explained(alert("a fraud", "今天坏"), until=time.monotonic() - 1)
+    assert [event.words for event in late.evidence] == [["fraud"], []]
+
+
+async def test_a_company_s_words_are_those_that_speak_against_the_company(tmp_path: Path) -> None:
+    bundle = make_tiny_bundle(tmp_path / "bundle", ENTITY_HEADS)
+    explainer = EvidenceExplainer(bundle, Watchlist([]), events=1)
+    explainer.load()
+    [own] = await spoken(explainer, alert("ACME fraud"))
+    explainer.close()
+    assert "ACME" not in own, "without its name nothing would be said of it"
 
 
 async def test_an_event_is_explained_once_however_often_its_alert_is_revised(
@@ -65,7 +85,7 @@ async def test_an_event_is_explained_once_however_often_its_alert_is_revised(
 ) -> None:
     await explainer.explained(alert("a fraud"))
     explainer.close()
-    assert await spoken(explainer, alert("a fraud", state=AlertState.RESOLVED)) == [["fraud"]]
+    assert await spoken(explainer, alert("a fraud")) == [["fraud"]]
 
 
 async def test_where_the_model_fails_the_alert_goes_without_the_words(

@@ -135,3 +135,17 @@ def test_a_file_that_holds_no_labels_is_refused_with_its_line(tmp_path: Path, li
     file.write_text(json.dumps({"id": "1", "text": "x"}) + f"\n{line}\n", encoding="utf-8")
     with pytest.raises(UsageError, match="line 2"):
         LabelFile(file)
+
+
+def test_who_quits_at_a_company_keeps_what_was_said_of_the_text(tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    press("nq", items("one", companies={"Acme": 0.9}), file)
+    [row] = read_labelled(file, ENTITY_HEADS)
+    assert row.targets["sentiment"].allowed == {"negative"}
+
+
+def test_a_torn_last_line_does_not_swallow_the_next_label(tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    file.write_text('{"id": "zero", "text": "by hand", "sentiment": "neutral"}', encoding="utf-8")
+    press("n", items("one"), file)
+    assert [row.text for row in read_labelled(file, ENTITY_HEADS)] == ["by hand", "Acme sues Bolt, one"]

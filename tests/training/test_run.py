@@ -208,7 +208,16 @@ def test_own_labels_are_a_further_set_of_more_weight(tmp_path: Path) -> None:
     assert len(own) == 40
     assert {row.weight for row in own} == {3.0}
     assert own[0].entities[0].targets["entity_sentiment"].allowed == {"negative"}
-    assert {row.source for row in corpus.rows["test"]} > {"own labels: labels"}
+    splits = {row.text: row.split for row in own}
+    assert {"train", "test"} <= set(splits.values())
+
+    with labels.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"text": "borealis later", "sentiment": "neutral"}) + "\n")
+    grown = build_corpus(options, resolve_heads(options))
+    now = {
+        row.text: row.split for rows in grown.rows.values() for row in rows if row.source.startswith("own")
+    }
+    assert {text: now[text] for text in splits} == splits, "no row ever changes its split"
 
 
 def test_own_labels_that_cannot_be_read_end_in_one_message(tmp_path: Path) -> None:

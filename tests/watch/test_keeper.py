@@ -136,3 +136,12 @@ def test_an_alert_that_is_over_before_quiet_hours_end_is_not_told() -> None:
     surging(partition)
     alerts = [a for change in partition.pass_time(SURGE + timedelta(hours=23)) for a in change.alerts]
     assert [alert.state for alert in alerts] == [AlertState.RESOLVED]
+
+
+def test_it_is_told_when_one_record_crosses_the_end_of_the_quiet_hours() -> None:
+    partition = Partition({}, SETTINGS, asleep("00:05"))
+    partition.apply(record("entity:X", 0, [START + timedelta(hours=number / 2) for number in range(96)]))
+    times = [SURGE + timedelta(seconds=5 * number) for number in range(50)] + [SURGE + timedelta(minutes=6)]
+    alerts = partition.apply(record("entity:X", 96, times, "negative")).alerts
+    assert alerts[0].muted
+    assert (alerts[-1].state, alerts[-1].muted) == (AlertState.FIRING, None)
