@@ -38,8 +38,7 @@ _OF_TREND = Columns(negative=NEGATIVE, total=tuple(range(REPEATED)), repeated=RE
 # came during an alert is better than nothing.
 _YOUNG_HOURS = 24.0
 # A block teaches the dispersion no more than one that far beyond its forecast: it is to tell how counts vary from
-# day to day, and the tails how far they jump. But what could be no surge is learned in full, or a subject with few
-# stories, of several items each, would seem to have but single ones.
+# day to day, and the tails how far they jump.
 _USUAL_SPREADS = 2.0
 
 InAlert = Callable[[int, int], bool]
@@ -77,7 +76,6 @@ class History:
     def __init__(self, subject: str, settings: SpikeSettings) -> None:
         self.trend = Trend(subject, settings.interval_seconds, settings.lateness_seconds)
         self._windows = settings.windows_seconds
-        self._minimum = settings.minimum_negatives
         self._lateness = settings.lateness_seconds
         self._minutes = Ring(_MINUTE, 3)
         self._baseline = Baseline(settings.half_life_days)
@@ -233,7 +231,7 @@ class History:
             forecast = self.forecast(counts, in_alert=in_alert(start, end))
             if start <= believed and forecast.history_hours >= _YOUNG_HOURS:
                 spread = forecast.variance(self.dispersion[window]) ** 0.5
-                weight = min(counts.weight, max(self._minimum, forecast.mean + _USUAL_SPREADS * spread))
+                weight = min(counts.weight, forecast.mean + _USUAL_SPREADS * spread)
                 self.dispersion.learn(window, weight, forecast.mean)
             block += 1
         silent = min(until, int(believed) // seconds) - block

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.simulation import by_day_and_week, draw
+from bench.simulation import by_day_and_week
 from stream.spikes.baseline import DAY, HOUR, Baseline
-from stream.spikes.settings import SpikeSettings
-from stream.spikes.subject import Subject
 
 MONDAY = 4 * DAY
 """Of the first week of Unix time."""
@@ -39,14 +37,3 @@ def test_before_its_first_weekend_a_subject_s_saturday_is_expected_like_its_othe
     saturday = baseline.forecast(start, start + HOUR)
     assert saturday.mean == pytest.approx(weekday.mean, rel=0.35)
     assert saturday.uncertainty > 3 * weekday.uncertainty, "and nobody knows yet"
-
-
-def test_rare_stories_of_several_items_each_are_not_taken_for_single_events() -> None:
-    ratios = []
-    for seed in range(6):
-        subject = Subject("x", SpikeSettings())
-        for event in draw("overdispersed", np.random.default_rng(seed), 0.2, 28 * 24).observations():
-            subject.observe(event, "simulated")
-        ratios.append(subject._history.dispersion[1])
-    # Geometric with a mean of three: five times the variance of single events, within the hour most of it.
-    assert 2.0 < float(np.mean(ratios)) < 6.0
