@@ -1,13 +1,15 @@
 """Texts per second by length: the engine against a bare session.
 
-    python bench/engine.py [--bundle DIR] [--texts 256] [--threads N] [--provider cpu|cuda]
+    python -m bench.engine [--bundle DIR] [--against DIR] [--texts 256] [--threads N] [--provider cpu|cuda]
 
 Both are timed in the same run. The difference is what the engine adds: the cache, tokenising,
-planning, padding, and the heads.
+planning, padding, and the heads. With `--against` another bundle judges the same texts in turn, and the table says
+how many times as many a second it judges, the median of five.
 """
 
 import argparse
 import random
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +34,9 @@ WORDS = (  # noqa: SIM905
 ).split()
 LENGTHS: tuple[int | None, ...] = (16, 32, 64, None)
 """Tokens of each text, or of many lengths as news have them."""
+
+
+TURNS = 5
 
 
 class Recorder:
@@ -99,10 +104,21 @@ def measure(bundle: Bundle, settings: EngineSettings, texts: Sequence[str]) -> t
     return seconds, TimedSession.seconds, recorder
 
 
+def ratio(bundle: Bundle, other: Bundle, settings: EngineSettings, texts: Sequence[str]) -> float:
+    """How many times as many texts a second `other` judges: each judges them in turn, on a machine with noise."""
+    ratios = []
+    for _ in range(TURNS):
+        own, _, _ = measure(bundle, settings, texts)
+        others, _, _ = measure(other, settings, texts)
+        ratios.append(own / others)
+    return statistics.median(ratios)
+
+
 def main() -> None:
     """Measure each length and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--bundle", type=Path, default=default_bundle())
+    parser.add_argument("--against", type=Path, help="another bundle, to compare its speed")
     parser.add_argument("--texts", type=int, default=256, help="texts per length")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--provider", choices=["auto", "cpu", "cuda"], default="auto")
@@ -116,9 +132,11 @@ def main() -> None:
         batch_texts=arguments.batch_texts,
     )
     bundle = load_bundle(arguments.bundle)
+    other = load_bundle(arguments.against) if arguments.against else None
     tokenizer = BundleTokenizer(bundle)
     onnxruntime.InferenceSession = TimedSession
-    table = Table("tokens", "texts/s", "session alone", "added", "batches", "padding")
+    columns = ["tokens", "texts/s", "session alone", "added", "batches", "padding"]
+    table = Table(*columns, *([f"{other.folder.name}, times"] if other else []))
     for length in LENGTHS:
         texts = make_texts(tokenizer, arguments.texts, length, seed=length or 0)
         seconds, bare, ran = measure(bundle, settings, texts)
@@ -129,6 +147,7 @@ def main() -> None:
             f"{seconds / bare - 1:.1%}",
             str(ran.runs),
             f"{1 - ran.tokens / ran.padded:.1%}",
+            *([f"{ratio(bundle, other, settings, texts):.2f}"] if other else []),
         )
     Console().print(table)
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from stream.bundle import Bundle, Head
 from stream.evaluation.prediction import predict_rows
 from stream.evaluation.rows import Row, rows_of
-from stream.evaluation.scores import Bools, Floats, masks, multi_scores, sigmoid, single_scores
-from stream.evaluation.summary import scaled
+from stream.evaluation.scores import Bools, Floats, masks
+from stream.evaluation.summary import scaled, scores_of_kind
 from stream.settings import EngineSettings
 
 RESAMPLES = 500
@@ -80,11 +80,7 @@ def _difference(
 
 
 def _macro_f1(head: Head, logits: Floats, allowed: Bools, possible: Bools) -> float:
-    if head.kind == "single":
-        found = single_scores(logits, allowed, possible, head.labels)
-    else:
-        found = multi_scores(sigmoid(logits), np.array(head.thresholds), allowed, possible, head.labels)
-    return float(found.get("macro_f1", 0.0))
+    return float(scores_of_kind(head, logits, allowed, possible).get("macro_f1", 0.0))
 
 
 def advice(differences: Sequence[Difference]) -> str:

@@ -33,8 +33,6 @@ class Found:
 
     macro_f1: float
     """Mean over the heads, on validation rows."""
-    changes: dict[str, Any]
-    """Options, and the values to give them."""
     configuration: Path
     """A file with them, on the base of the one that was searched around."""
     trials: int
@@ -52,7 +50,7 @@ SPACE: dict[str, BaseDistribution] = {
 
 
 class Pruning(TrainerCallback):
-    """Ends a trial that at the same update is behind the median of those before it."""
+    """Ends a trial that after as many texts is behind the median of those before it."""
 
     def __init__(self, trial: optuna.Trial) -> None:
         self._trial = trial
@@ -83,9 +81,8 @@ def tune(
 ) -> Found:
     """Search until `trials` are done, those of earlier calls counted; write the best options.
 
-    `flags` were laid over the configuration, and are written beside what was found.
-
-    Test rows have no say in it, and no checkpoint is kept: train with the file that it writes.
+    `flags` were laid over the configuration, and are written beside what was found. Test rows have no say
+    in it, and no checkpoint is kept: train with the file that it writes.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     options.output.mkdir(parents=True, exist_ok=True)
@@ -111,9 +108,7 @@ def tune(
     kept = {name: _plain(value) for name, value in flags.items() if name != "output"}
     best = {"base": base, **kept, **study.best_params}
     path.write_text(yaml.safe_dump(best, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    return Found(
-        study.best_value, study.best_params, path, len(study.get_trials(deepcopy=False, states=_DONE))
-    )
+    return Found(study.best_value, path, len(study.get_trials(deepcopy=False, states=_DONE)))
 
 
 def _try(options: Options, trial: optuna.Trial) -> float | None:
@@ -140,7 +135,8 @@ def _fits(name: str, options: Options) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
+    # Some paths in a file are relative to the file, others to where it is run.
+    return str(value.resolve()) if isinstance(value, Path) else value
 
 
 def _spell(values: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from stream.bundle import Head
 from stream.evaluation.prediction import Logits
 from stream.evaluation.rows import Row, entity_rows, rows_of
-from stream.evaluation.scores import masks, multi_scores, negative_scores, sigmoid, single_scores
+from stream.evaluation.scores import Bools, masks, multi_scores, negative_scores, sigmoid, single_scores
 
 
 def summarise(
@@ -84,6 +84,15 @@ def scaled(
     return calibrated + np.array(head.offsets) if head.offsets else calibrated
 
 
+def scores_of_kind(
+    head: Head, logits: np.ndarray[Any, np.dtype[np.float64]], allowed: Bools, possible: Bools
+) -> dict[str, Any]:
+    """The figures of `single_scores` or `multi_scores`, whichever the head is."""
+    if head.kind == "single":
+        return single_scores(logits, allowed, possible, head.labels)
+    return multi_scores(sigmoid(logits), np.array(head.thresholds), allowed, possible, head.labels)
+
+
 def head_scores(
     head: Head, logits: np.ndarray[Any, np.dtype[np.float64]], rows: Sequence[Row]
 ) -> dict[str, Any]:
@@ -92,15 +101,10 @@ def head_scores(
     if not possible.any():
         return {}
     calibrated = scaled(head, logits)
-    if head.kind == "multi":
-        thresholds = np.array(head.thresholds)
-        found = multi_scores(sigmoid(calibrated), thresholds, allowed, possible, head.labels)
-        raw = multi_scores(sigmoid(logits), thresholds, allowed, possible, head.labels)
-    else:
-        found = single_scores(calibrated, allowed, possible, head.labels)
-        raw = single_scores(logits, allowed, possible, head.labels)
-        if {"negative", "positive"} <= set(head.labels):
-            found |= negative_scores(calibrated, allowed, possible, head.labels)
+    found = scores_of_kind(head, calibrated, allowed, possible)
+    raw = scores_of_kind(head, logits, allowed, possible)
+    if head.kind == "single" and {"negative", "positive"} <= set(head.labels):
+        found |= negative_scores(calibrated, allowed, possible, head.labels)
     if raw:
         found["calibration_error_without_temperature"] = raw["calibration_error"]
     return found

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import math
 import time
-from collections import OrderedDict
 
 from stream.bundle import Bundle
 from stream.engine.engine import Engine
@@ -41,7 +40,7 @@ class EvidenceExplainer:
         self._tokenizer = BundleTokenizer(bundle)
         self._watchlist = watchlist
         self._events = events
-        self._known: OrderedDict[tuple[str, str | None], list[str]] = OrderedDict()
+        self._known: dict[tuple[str, str | None], list[str]] = {}
 
     def load(self) -> None:
         """Open the session; raises as `Engine.load` does."""
@@ -83,7 +82,7 @@ class EvidenceExplainer:
             return
         self._known[text, company] = found
         if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+            del self._known[next(iter(self._known))]
 
     def _explain(self, text: str, company: str | None) -> list[str]:
         found = words(text, self._tokenizer.offsets(text))

@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import ValidationError
 from rich.console import Console
 
-from stream.command import config_option, reports_errors
+from stream.command import UsageError, config_option, reports_errors
 from stream.kafka import client_options, require_topics
 from stream.labels import Sentiment
 from stream.names import places
@@ -64,20 +64,27 @@ def _ask(console: Console, question: str) -> Sentiment | None:
             key = click.getchar().lower()
         except (KeyboardInterrupt, EOFError) as error:
             raise _QuitError from error
-        if key in KEYS:
-            return KEYS[key]
-        if key == _SKIP:
-            return None
+        except OSError as error:
+            raise UsageError("labelling needs a terminal, to press keys in") from error
+        if key in KEYS or key == _SKIP:
+            label = KEYS.get(key)
+            console.print(f"    {label or 'skipped'}", highlight=False)
+            return label
         if key in {_QUIT, ""}:
             raise _QuitError
-        console.print(f"  {_HELP}", style="dim", markup=False)
+        console.print(f"  {_HELP}", style="dim", markup=False, highlight=False)
 
 
 def _label(console: Console, item: ReviewItem, labels: LabelFile) -> None:
     """Ask about an item and keep what is said, also where the person then quits."""
     event = item.event
     console.print()
-    console.print(f"{event.time:%Y-%m-%d %H:%M}  {event.source or ''}".rstrip(), style="dim", markup=False)
+    console.print(
+        f"{event.time:%Y-%m-%d %H:%M}  {event.source or ''}".rstrip(),
+        style="dim",
+        markup=False,
+        highlight=False,
+    )
     console.print(event.text, markup=False, highlight=False)
     sentiment = _ask(console, "the text?")
     entities: dict[str, Sentiment] = {}
@@ -102,7 +109,7 @@ def _ask_of_companies(console: Console, item: ReviewItem, entities: dict[str, Se
 
 def label_all(console: Console, items: Iterable[ReviewItem], labels: LabelFile) -> None:
     """Ask about each item that has no label yet, until the person quits."""
-    console.print(_HELP, style="dim", markup=False)
+    console.print(_HELP, style="dim", markup=False, highlight=False)
     try:
         for item in items:
             if item.event.id not in labels:

@@ -149,3 +149,12 @@ def test_a_torn_last_line_does_not_swallow_the_next_label(tmp_path: Path) -> Non
     file.write_text('{"id": "zero", "text": "by hand", "sentiment": "neutral"}', encoding="utf-8")
     press("n", items("one"), file)
     assert [row.text for row in read_labelled(file, ENTITY_HEADS)] == ["by hand", "Acme sues Bolt, one"]
+
+
+def test_without_a_terminal_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_terminal() -> str:
+        raise OSError(6, "No such device or address", "/dev/tty")
+
+    monkeypatch.setattr("click.getchar", no_terminal)
+    with pytest.raises(UsageError, match="needs a terminal"):
+        label_all(Console(), items("one"), LabelFile(tmp_path / "labels.jsonl"))
