@@ -40,8 +40,16 @@ def keep_layers(encoder: PreTrainedModel, count: int) -> None:
     config.num_hidden_layers = count
 
 
+ORIGINAL = "original_"
+"""Begins the names of a batch's texts as they stand, before names in them were exchanged."""
+
+
 class Teachers:
-    """Checkpoints whose mean answers a student is to give, too."""
+    """Checkpoints whose mean answers a student is to give, too.
+
+    They read each text as it stands, also where the student reads it with other names: so it learns
+    that names do not matter, whatever a teacher would make of them.
+    """
 
     def __init__(self, models: Sequence[Classifier], heads: Sequence[Head], temperature: float) -> None:
         self._models = [model.eval().requires_grad_(requires_grad=False) for model in models]
@@ -54,7 +62,8 @@ class Teachers:
         `logits` are the student's for `batch`, as `training.trainer.collate` makes it. Sets without labels
         learn from this alone; the weight of a set counts as in the loss by labels.
         """
-        inputs = {name: batch[name] for name in TEXT_INPUTS + ENTITY_INPUTS if name in batch}
+        names = TEXT_INPUTS + ENTITY_INPUTS
+        inputs = {name: batch[ORIGINAL + name] for name in names if ORIGINAL + name in batch}
         weights = batch["weight"]
         with torch.no_grad():
             answers = [model.to(weights.device)(**inputs) for model in self._models]

@@ -28,7 +28,7 @@ from stream.evaluation.rows import Row, rows_of
 from stream.evaluation.scores import masks, multi_scores, sigmoid, single_scores
 from training.augmentation import NameSwap
 from training.configuration import Head, Options
-from training.distillation import Teachers
+from training.distillation import ORIGINAL, Teachers
 from training.encoding import encode_rows
 from training.losses import multi_label_loss, single_label_loss
 from training.model import Classifier, Description, save_checkpoint
@@ -72,6 +72,7 @@ class Encoded(Dataset[dict[str, Any]]):
             # Trainer groups rows by its length.
             "input_ids": encoding.ids,
             "encoding": encoding,
+            "original": self.encodings[index],
             "weight": self.rows[index].weight,
         }
         placed = np.array([bool(positions) for positions in encoding.entities], dtype=bool)
@@ -89,10 +90,11 @@ class Encoded(Dataset[dict[str, Any]]):
 
 
 def collate(items: list[dict[str, Any]], padding_id: int) -> dict[str, Tensor]:
-    """A batch of padded tensors from items of `Encoded`."""
+    """A batch of padded tensors from items of `Encoded`; `ORIGINAL` begins the names of texts as they stand."""
     batch = {
-        name: torch.from_numpy(array)
-        for name, array in pad([item["encoding"] for item in items], padding_id).items()
+        prefix + name: torch.from_numpy(array)
+        for prefix, encodings in (("", "encoding"), (ORIGINAL, "original"))
+        for name, array in pad([item[encodings] for item in items], padding_id).items()
     }
     batch["weight"] = torch.tensor([item["weight"] for item in items])
     for name in items[0]:

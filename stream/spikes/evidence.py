@@ -24,7 +24,11 @@ def _cut(text: str) -> str:
 
 
 class Proof:
-    """The worst negatives of late, one of each story, and how often each topic came."""
+    """The worst negatives of late, one of each story, and how often each topic came.
+
+    Which window will show a surge is not known beforehand: what a long one has seen stays as long as there is
+    room, and makes room for what is fresh.
+    """
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -33,8 +37,8 @@ class Proof:
         self._topics: Counter[str] = Counter()
         self._faded = 0
 
-    def add(self, observation: Observation, time: int, story: int) -> None:
-        """Take note of a negative event."""
+    def add(self, observation: Observation, time: int, story: int, *, fresh: int) -> None:
+        """Take note of a negative event; where there is no room, what came before `fresh` goes first."""
         self._topics.update(observation.topics)
         for topic, _ in self._topics.most_common()[_TOPICS:]:
             del self._topics[topic]
@@ -57,9 +61,9 @@ class Proof:
             ]
         )
         self._worst.sort(key=lambda entry: (-entry[2], entry[1], entry[0]))
-        del self._worst[self._size :]
-        while len(self._worst) > 1 and len(to_json(self._worst)) > _BYTES:
-            self._worst.pop()
+        while len(self._worst) > self._size or (len(self._worst) > 1 and len(to_json(self._worst)) > _BYTES):
+            stale = [entry for entry in self._worst if entry[1] < fresh]
+            self._worst.remove(min(stale, key=lambda entry: entry[1]) if stale else self._worst[-1])
 
     def forget(self, before: int) -> None:
         """Drop the events before that time."""
@@ -81,9 +85,8 @@ class Proof:
         """Topics with their counts, the most frequent first."""
         return dict(sorted(self._topics.items(), key=lambda item: (-item[1], item[0])))
 
-    @property
-    def worst(self) -> list[Evidence]:
-        """The worst events, most negative first."""
+    def worst(self, since: int) -> list[Evidence]:
+        """The worst events from that time on, most negative first."""
         return [
             Evidence(
                 id=name,
@@ -94,6 +97,7 @@ class Proof:
                 topics=topics,
             )
             for name, time, negative, excerpt, url, topics, _ in self._worst
+            if time >= since
         ]
 
     def dump(self) -> list[Any]:

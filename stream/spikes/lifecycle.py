@@ -76,6 +76,11 @@ class Life:
     fired: int | None = None
     resolved: int | None = None
 
+    @property
+    def seen_from(self) -> int:
+        """Where what shows the surge begins: a long window may show best what a short one found first."""
+        return min(self.started, self.strongest.start)
+
 
 class Lifecycle:
     """Turns findings into the revisions of one alert after another."""

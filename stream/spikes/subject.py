@@ -75,8 +75,7 @@ class Subject:
         if observation.sentiment == "negative":
             weight, story = self._novelty.weigh(read_signature(observation.signature), time)
             self._history.count(time, observation.sentiment, weight)
-            self._forget_evidence()
-            self._proof.add(observation, time, story)
+            self._prove(observation, time, story)
             self._test({time, self._history.now})
         else:
             self._history.count(time, observation.sentiment)
@@ -187,13 +186,15 @@ class Subject:
         if self._cycle.see(findings, self._history.now):
             self._publish()
 
-    def _forget_evidence(self) -> None:
-        """Drop what is no evidence of a surge that goes on, or that might be about to begin."""
-        windows, now = self._settings.windows_seconds, self._history.now
-        if self._cycle.life is not None and self._cycle.active:
-            self._proof.forget(self._cycle.life.started)
+    def _prove(self, observation: Observation, time: int, story: int) -> None:
+        """Keep a negative as evidence of the surge that goes on, or of one that might be about to begin."""
+        life, windows, now = self._cycle.life, self._settings.windows_seconds, self._history.now
+        if life is not None and self._cycle.active:
+            oldest = fresh = life.seen_from
         else:
-            self._proof.forget(now - windows[0])
+            oldest, fresh = now - windows[-1], now - windows[0]
+        self._proof.forget(oldest)
+        self._proof.add(observation, time, story, fresh=fresh)
 
     def _publish(self) -> None:
         if self._cycle.life is not None:
@@ -222,7 +223,7 @@ class Subject:
             probability=finding.probability,
             peak_negative=life.peaks[finding.seconds],
             topics=topics,
-            evidence=self._proof.worst,
+            evidence=self._proof.worst(life.seen_from),
             reason=reason(finding, topics),
             bundle=self._bundle,
         )

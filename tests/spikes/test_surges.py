@@ -319,6 +319,22 @@ def test_evidence_is_of_the_surge_not_of_worse_days() -> None:
     assert {evidence.excerpt for evidence in alert.evidence} == {"Of the surge"}
 
 
+def test_evidence_goes_back_as_far_as_the_window_that_shows_the_surge() -> None:
+    """On a quiet company a surge is five complaints in hours, none of them within ten minutes of the next."""
+    _, subject = watched(negative=0.02, neutral=2.0)
+    told = [observation(10**6 + n, WEEK + n * 0.8, negative=0.9, excerpt=f"Complaint {n}") for n in range(6)]
+    alert = fired(watch(subject, told))[-1]
+    assert alert.window_seconds == 6 * 3600
+    assert len(alert.evidence) >= 4
+
+
+def test_what_is_fresh_makes_room_for_itself_among_the_evidence() -> None:
+    _, subject = watched()
+    watch(subject, [observation(10**6 + n, WEEK + n / 10, negative=0.99, excerpt="Before") for n in range(5)])
+    told = [observation(10**7 + n, WEEK + 1 + n / 60, negative=0.6, excerpt="Of late") for n in range(40)]
+    assert "Of late" in {evidence.excerpt for evidence in fired(watch(subject, told))[0].evidence}
+
+
 def test_evidence_shows_a_story_once() -> None:
     _, subject = watched()
     signature = minhash("The same complaint about the toaster, copied again and again")

@@ -10,14 +10,16 @@ import torch
 from click.testing import CliRunner
 from tiny_run import configuration, make_data, make_encoder, write_configuration
 
-from stream.evaluation.rows import read_rows
+from stream.evaluation.rows import Entity, Row, read_rows
 from training import run
+from training.augmentation import NameSwap
 from training.cli import train
 from training.configuration import read_configuration, resolve_heads
 from training.distillation import Teachers, keep_layers
 from training.encoding import encode_rows
 from training.model import CheckpointError, Classifier, load_checkpoint, new_classifier
 from training.prediction import predict
+from training.trainer import Encoded, collate
 
 # Of the tiny run's sets the one that knows no neutral.
 BOARD = configuration(Path(), Path(), Path())["data"][1]
@@ -64,16 +66,30 @@ def test_who_answers_as_the_teachers_do_has_nothing_to_learn_from_them(root: Pat
     heads = resolve_heads(options(root, "unused"))
     teacher, _, _ = load_checkpoint(root / "teacher" / "model")
     batch = {
-        "input_ids": torch.tensor([[2, 5, 9, 3]]),
-        "attention_mask": torch.ones((1, 4), dtype=torch.long),
+        "original_input_ids": torch.tensor([[2, 5, 9, 3]]),
+        "original_attention_mask": torch.ones((1, 4), dtype=torch.long),
         "weight": torch.ones(1),
     }
     single = [head for head in heads if head.kind == "single"]
     teachers = Teachers([teacher], single, temperature=2.0)
-    same = teacher(batch["input_ids"], batch["attention_mask"])
+    same = teacher(batch["original_input_ids"], batch["original_attention_mask"])
     other = {name: -values for name, values in same.items()}
     assert float(teachers.loss(same, batch)) == pytest.approx(0.0, abs=1e-6)
     assert float(teachers.loss(other, batch)) > 0.1
+
+
+def test_the_teachers_read_the_names_that_stand_in_the_text_and_the_student_others(root: Path) -> None:
+    rows = [
+        Row(f"{name} warns of fraud", "news", "en", entities=(Entity(name, ((0, len(name)),), {}),))
+        for name in ("Acme", "Globex Holding")
+    ]
+    heads = resolve_heads(options(root, "unused"))
+    _, tokenizer, description = load_checkpoint(root / "teacher" / "model")
+    encoded = Encoded(rows, heads, tokenizer, 32, swap=NameSwap(rows, seed=0), swap_share=1.0)
+    batch = collate([encoded[0]], description.padding_id)
+    plain, swapped = (encode_rows(tokenizer, [row], 32)[0].ids for row in rows)
+    assert batch["original_input_ids"].tolist() == [plain]
+    assert batch["input_ids"].tolist() == [swapped]
 
 
 def test_a_student_learns_from_texts_without_labels_what_only_its_teacher_knows(root: Path) -> None:
