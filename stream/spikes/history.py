@@ -38,7 +38,8 @@ _OF_TREND = Columns(negative=NEGATIVE, total=tuple(range(REPEATED)), repeated=RE
 # came during an alert is better than nothing.
 _YOUNG_HOURS = 24.0
 # A block teaches the dispersion no more than one that far beyond its forecast: it is to tell how counts vary from
-# day to day, and the tails how far they jump.
+# day to day, and the tails how far they jump. But what is no more than the least surge is learned in full, or a
+# subject with few stories, of several items each, would seem to have but single ones.
 _USUAL_SPREADS = 2.0
 
 InAlert = Callable[[int, int], bool]
@@ -76,6 +77,7 @@ class History:
     def __init__(self, subject: str, settings: SpikeSettings) -> None:
         self.trend = Trend(subject, settings.interval_seconds, settings.lateness_seconds)
         self._windows = settings.windows_seconds
+        self._minimum = settings.minimum_negatives
         self._lateness = settings.lateness_seconds
         self._minutes = Ring(_MINUTE, 3)
         self._baseline = Baseline(settings.half_life_days)
@@ -214,24 +216,36 @@ class History:
         return True
 
     def _delay(self, seconds: int) -> int:
-        """How long a block waits for its late events: no longer than its ring holds it."""
-        ring, _ = self._ring(seconds)
-        return min(self._lateness, (BUCKETS - 1) * ring.seconds - seconds)
+        """How long a block waits, for its late events, and lest a surge that begins is taken for usual.
+
+        No longer than until the baseline learns it, or than its ring holds it.
+        """
+        ring, _ = self._block_ring(seconds)
+        wanted = max(self._lateness, self._windows[-1] - seconds)
+        return min(wanted, (BUCKETS - 1) * ring.seconds - seconds)
+
+    def _block_ring(self, seconds: int) -> tuple[Ring, Columns]:
+        if seconds % self.trend.ring.seconds:
+            return self._minutes, _OF_MINUTES
+        return self.trend.ring, _OF_TREND
 
     def _learn_blocks(self, window: int, time: int, in_alert: InAlert) -> None:
         """Learn how much the counts vary from block to block, up to `time`."""
         seconds = self._windows[window]
-        ring, columns = self._ring(seconds)
+        ring, columns = self._block_ring(seconds)
         until = (time - self._delay(seconds)) // seconds
         believed = self._newest + self._baseline.believed_silence
         block = self._blocks[window]
         while block < until and block * seconds <= ring.last * ring.seconds:
             start, end = block * seconds, (block + 1) * seconds
             counts = Counts(ring, start // ring.seconds, end, columns)
-            forecast = self.forecast(counts, in_alert=in_alert(start, end))
+            alerted = in_alert(start, end)
+            forecast = self.forecast(counts, in_alert=alerted)
             if start <= believed and forecast.history_hours >= _YOUNG_HOURS:
                 spread = forecast.variance(self.dispersion[window]) ** 0.5
-                weight = min(counts.weight, forecast.mean + _USUAL_SPREADS * spread)
+                # The hours of a surge have many such blocks, and are not how counts usually vary.
+                below = 0 if alerted else self._minimum
+                weight = min(counts.weight, max(below, forecast.mean + _USUAL_SPREADS * spread))
                 self.dispersion.learn(window, weight, forecast.mean)
             block += 1
         silent = min(until, int(believed) // seconds) - block

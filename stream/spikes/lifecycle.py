@@ -16,9 +16,10 @@ from stream.records import AlertState, Severity
 
 _GROWTH = 1.5
 _SEVERITIES = tuple(Severity)
-# How far beyond the level (as a share of the budget) and beyond expectation a surge is orange, and red.
-_ORANGE = (1e-3, 3.0)
-_RED = (1e-6, 6.0)
+# How far beyond the level (as a share of the budget) and beyond expectation a surge is orange, and red. Of a
+# hundred false alarms one is orange, of ten thousand one is red.
+_ORANGE = (1e-2, 3.0)
+_RED = (1e-4, 6.0)
 
 
 @dataclass(frozen=True)

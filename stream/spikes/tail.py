@@ -28,10 +28,9 @@ OVER_LEVEL = 10
 # Weights of the theory, in peaks: for how often they come, and for how far they go.
 _PRIOR_PEAKS = 2.0
 _PRIOR_EXCESSES = 10.0
-# Peaks are rare, so what is known of them must be remembered for longer than what is usual.
-_MEMORY = 2
-
-
+# Peaks are rare, so what is known of them must be remembered for longer than what is usual: at a budget of one
+# false alarm in a hundred days a window has one peak a month.
+_MEMORY = 8
 # As cut, the excesses of peaks of which one in `OVER_LEVEL` fires have a mean that is too small by that share.
 _UNCUT = OVER_LEVEL / (OVER_LEVEL - 1)
 # What is kept of a window length: decayed peaks, their excess, watched days; and of the peak that goes on, what

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from spike_streams import SETTINGS, Feed, fired, watch
 
-from bench.simulation import by_day_and_week
+from bench.simulation import by_day_and_week, draw
 from stream.spikes.baseline import DAY, HOUR, Baseline
+from stream.spikes.settings import SpikeSettings
+from stream.spikes.subject import Subject
 
 MONDAY = 4 * DAY
 """Of the first week of Unix time."""
@@ -37,3 +40,25 @@ def test_before_its_first_weekend_a_subject_s_saturday_is_expected_like_its_othe
     saturday = baseline.forecast(start, start + HOUR)
     assert saturday.mean == pytest.approx(weekday.mean, rel=0.35)
     assert saturday.uncertainty > 3 * weekday.uncertainty, "and nobody knows yet"
+
+
+def test_rare_stories_of_several_items_each_are_not_taken_for_single_events() -> None:
+    ratios = []
+    for seed in range(6):
+        subject = Subject("x", SpikeSettings())
+        for event in draw("overdispersed", np.random.default_rng(seed), 0.2, 28 * 24).observations():
+            subject.observe(event, "simulated")
+        ratios.append(subject._history.dispersion[1])
+    # Geometric with a mean of three: five times the variance of single events, within the hour most of it.
+    assert 2.0 < float(np.mean(ratios)) < 6.0
+
+
+def test_the_hours_of_a_surge_do_not_tell_how_counts_usually_vary() -> None:
+    """A subject with a negative every five hours, and a scandal of ten hours with two in each ten minutes."""
+    feed, subject = Feed(1), Subject("x", SETTINGS)
+    watch(subject, feed.between(0, 7 * 24, negative=0.2, neutral=2.0))
+    before = [subject._history.dispersion[window] for window in range(3)]
+    assert fired(watch(subject, feed.between(7 * 24, 7 * 24 + 10, negative=12.0, neutral=2.0)))
+    watch(subject, feed.between(7 * 24 + 10, 8 * 24, negative=0.2, neutral=2.0))
+    after = [subject._history.dispersion[window] for window in range(3)]
+    assert max(now / then for now, then in zip(after, before, strict=True)) < 4
