@@ -22,6 +22,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from torch import Tensor, nn
 
+from export.products import quantise_products
 from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS, Head, Precision, model_inputs
 from stream.engine.encoding import Encoding, pad, with_an_entity
 from stream.evaluation.prediction import Logits, by_length, complete, run_batches
@@ -97,19 +98,17 @@ def _optimise(source: Path, target: Path) -> None:
 
 
 def _quantise(source: Path, folder: Path) -> onnx.ModelProto:
-    """Dynamic INT8: weights signed, per channel, in 7 bits, so that a CPU without VNNI, whose
-    8-bit products saturate, gives the same answers. Embeddings have one scale per table."""
+    """INT8: products with weights in integers, activations scaled by token as they come.
+
+    Embeddings have one scale per table. What a text is judged does not depend on the texts in its batch, as it
+    would if the activations of a batch had one scale.
+    """
     quantised = folder / "quantised.onnx"
     with _quiet():
-        quantize_dynamic(
-            source,
-            quantised,
-            per_channel=True,
-            reduce_range=True,
-            weight_type=QuantType.QInt8,
-            op_types_to_quantize=["MatMul", "Gemm", "Gather"],
-        )
-    return onnx.load(quantised)
+        quantize_dynamic(source, quantised, weight_type=QuantType.QInt8, op_types_to_quantize=["Gather"])
+    model = onnx.load(quantised)
+    quantise_products(model)
+    return model
 
 
 def _sort(graph: onnx.GraphProto) -> None:

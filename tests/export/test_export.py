@@ -122,7 +122,7 @@ def test_a_bundle_of_each_precision_gives_the_labels_of_the_checkpoint(
     measured = manifest.metrics["export"]["heads"]["sentiment"]
     assert measured["agreement"] == 1.0
     assert measured["macro_f1_after"] == measured["macro_f1_before"]
-    assert measured["largest_difference"] < {"fp32": 1e-4, "fp16": 0.02, "int8": 1.0}[precision]
+    assert measured["largest_difference"] < {"fp32": 1e-4, "fp16": 0.02, "int8": 0.3}[precision]
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp16", "fp32"])
@@ -153,8 +153,11 @@ def test_a_bundle_has_the_inputs_and_outputs_that_the_stream_relies_on(
         assert [output.shape for output in outputs] == [(texts, 3), (texts, 2), (entities, 3)]
 
 
-def test_padding_does_not_change_an_answer(bundles: dict[str, Bundle]) -> None:
-    exported = session(bundles["fp32"].model)
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_neither_padding_nor_the_texts_beside_it_change_an_answer(
+    bundles: dict[str, Bundle], precision: str
+) -> None:
+    exported = session(bundles[precision].model)
     short, long = Encoding([2, 5, 3], [[1]]), Encoding([2, 6, 7, 8, 9, 10, 11, 3], [])
     alone = run_session(exported, HEADS, [short], 0, 1)
     together = run_session(exported, HEADS, [short, long], 0, 2)
@@ -165,13 +168,13 @@ def test_int8_weights_are_signed_per_channel_and_in_seven_bits(bundles: dict[str
     """Eight bits saturate on a CPU without VNNI."""
     graph = onnx.load(bundles["int8"].model).graph
     tables = {item.name: onnx.numpy_helper.to_array(item) for item in graph.initializer}
-    products = [node for node in graph.node if node.op_type == "MatMulInteger"]
+    products = [node for node in graph.node if node.op_type == "MatMulIntegerToFloat"]
     assert len(products) >= 12
     for node in products:
         weights = tables[node.input[1]]
         assert weights.dtype == np.int8
-        assert np.abs(weights.astype(int)).max() <= 64
-        assert tables[node.input[3]].size in {1, weights.shape[1]}
+        assert np.abs(weights.astype(int)).max() == 63
+        assert tables[node.input[3]].shape == (weights.shape[1],)
 
 
 def test_int8_embeddings_are_stored_in_eight_bits(bundles: dict[str, Bundle]) -> None:
