@@ -19,7 +19,7 @@ import onnxruntime
 from rich.console import Console
 from rich.table import Table
 
-from stream.bundle import Bundle, default_bundle, load_bundle
+from stream.bundle import Bundle, BundleError, default_bundle, load_bundle
 from stream.engine.engine import Engine
 from stream.engine.judgement import Question
 from stream.engine.tokens import BundleTokenizer
@@ -131,8 +131,11 @@ def main() -> None:
         batch_tokens=arguments.batch_tokens,
         batch_texts=arguments.batch_texts,
     )
-    bundle = load_bundle(arguments.bundle)
-    other = load_bundle(arguments.against) if arguments.against else None
+    try:
+        bundle = load_bundle(arguments.bundle)
+        other = load_bundle(arguments.against) if arguments.against else None
+    except BundleError as error:
+        parser.error(str(error))
     tokenizer = BundleTokenizer(bundle)
     onnxruntime.InferenceSession = TimedSession
     columns = ["tokens", "texts/s", "session alone", "added", "batches", "padding"]

@@ -147,7 +147,10 @@ def _cell(delays: list[float | None]) -> str:
 
 def show_nab(arguments: argparse.Namespace) -> None:
     """Print what is found with default settings by series, and the score over all of them."""
-    series = list(read_series(arguments.folder))
+    try:
+        series = list(read_series(arguments.folder))
+    except OSError as error:
+        raise SystemExit(f"cannot read {error.filename}: {error.strerror}") from error
     settings = SpikeSettings()
     with Pool(arguments.processes) as pool:
         found = pool.map(partial(detections, settings=settings), [file for file, _ in series], chunksize=1)

@@ -31,23 +31,23 @@ class _Graph:
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
-        self._weights = {tensor.name: tensor for tensor in graph.initializer}
+        self._constants = {tensor.name: tensor for tensor in graph.initializer}
         self._tokens: dict[str, tuple[str, str]] = {}
         """By activation: its whole numbers, and the largest magnitude of each row."""
         self.nodes: list[NodeProto] = []
 
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
         """Name of a constant, made once."""
-        if name not in self._weights:
-            self._weights[name] = numpy_helper.from_array(np.asarray(value), name)
-            self._graph.initializer.append(self._weights[name])
+        if name not in self._constants:
+            self._constants[name] = numpy_helper.from_array(np.asarray(value), name)
+            self._graph.initializer.append(self._constants[name])
         return name
 
     def weights(self, node: NodeProto) -> NDArray[np.float32] | None:
         """The constant matrix (n × m) that a node multiplies with; None for other nodes."""
-        if node.op_type not in {"MatMul", "Gemm"} or node.input[1] not in self._weights:
+        if node.op_type not in {"MatMul", "Gemm"} or node.input[1] not in self._constants:
             return None
-        matrix = numpy_helper.to_array(self._weights[node.input[1]])
+        matrix = numpy_helper.to_array(self._constants[node.input[1]])
         options = {item.name: helper.get_attribute_value(item) for item in node.attribute}
         if options.get("transA") or options.get("alpha", 1.0) != 1.0 or options.get("beta", 1.0) != 1.0:
             return None
@@ -111,9 +111,8 @@ def quantise_products(model: onnx.ModelProto) -> None:
             graph.replace(node, matrix)
     needed = {name for node in graph.nodes for name in node.input}
     kept = [tensor for tensor in model.graph.initializer if tensor.name in needed]
-    nodes = graph.nodes
     del model.graph.node[:]
-    model.graph.node.extend(nodes)
+    model.graph.node.extend(graph.nodes)
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
     # Shapes that the exporter noted are of tensors that are no more.

@@ -89,12 +89,16 @@ class Encoded(Dataset[dict[str, Any]]):
         return item
 
 
-def collate(items: list[dict[str, Any]], padding_id: int) -> dict[str, Tensor]:
-    """A batch of padded tensors from items of `Encoded`; `ORIGINAL` begins the names of texts as they stand."""
+def collate(items: list[dict[str, Any]], padding_id: int, *, taught: bool) -> dict[str, Tensor]:
+    """A batch of padded tensors from items of `Encoded`.
+
+    Where it is `taught`, also the texts as they stand, for teachers; `ORIGINAL` begins their names.
+    """
+    versions = {"": "encoding"} | ({ORIGINAL: "original"} if taught else {})
     batch = {
         prefix + name: torch.from_numpy(array)
-        for prefix, encodings in (("", "encoding"), (ORIGINAL, "original"))
-        for name, array in pad([item[encodings] for item in items], padding_id).items()
+        for prefix, version in versions.items()
+        for name, array in pad([item[version] for item in items], padding_id).items()
     }
     batch["weight"] = torch.tensor([item["weight"] for item in items])
     for name in items[0]:
@@ -162,7 +166,7 @@ class FineTuner(Trainer):
         super().__init__(
             model=model,
             args=training_arguments(options),
-            data_collator=lambda items: collate(items, description.padding_id),
+            data_collator=partial(collate, padding_id=description.padding_id, taught=teachers is not None),
             train_dataset=train,
             eval_dataset=valid,
             callbacks=[patience, Freeze(model, options, patience), *callbacks],

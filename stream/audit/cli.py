@@ -13,7 +13,7 @@ from stream.audit.changes import changes
 from stream.bundle import load_bundle
 from stream.command import UsageError, reports_errors, shipped_bundle_option
 from stream.engine.engine import Engine
-from stream.lines import Line, read_lines
+from stream.lines import Line, Unreadable, read_lines
 from stream.names import places
 from stream.settings import EngineSettings
 
@@ -44,8 +44,10 @@ def command(file: Path, *, folder: Path, limit: int, examples: int, as_json: boo
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
     texts = [(line.text, _names(line)) for line in entries if isinstance(line, Line)]
-    if len(texts) < len(entries):
-        click.echo(f"downtick: lines that could not be read: {len(entries) - len(texts):,}", err=True)
+    unreadable = [line for line in entries if isinstance(line, Unreadable)]
+    if unreadable:
+        first = f"line {unreadable[0].number}: {unreadable[0].reason}"
+        click.echo(f"downtick: lines that could not be read: {len(unreadable):,}; {first}", err=True)
     if not texts:
         raise UsageError(f"{file} holds no line with a text")
     engine = Engine(load_bundle(folder), EngineSettings())

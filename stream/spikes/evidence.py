@@ -38,14 +38,17 @@ class Proof:
         self._faded = 0
 
     def add(self, observation: Observation, time: int, story: int, *, fresh: int) -> None:
-        """Take note of a negative event; where there is no room, what came before `fresh` goes first."""
+        """Take note of a negative event.
+
+        What came before `fresh` gives way: to the same story told again, and first of all where there is no room.
+        """
         self._topics.update(observation.topics)
         for topic, _ in self._topics.most_common()[_TOPICS:]:
             del self._topics[topic]
         negative = round(observation.negative, 4)
         told = next((entry for entry in self._worst if entry[6] == story), None)
         if told is not None:
-            if told[2] >= negative:
+            if told[2] >= negative and told[1] >= fresh:
                 return
             self._worst.remove(told)
         url = observation.url

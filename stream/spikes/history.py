@@ -225,6 +225,7 @@ class History:
         return min(wanted, (BUCKETS - 1) * ring.seconds - seconds)
 
     def _block_ring(self, seconds: int) -> tuple[Ring, Columns]:
+        """Blocks of whole intervals are read from the trend, which keeps them for longer than the minutes."""
         if seconds % self.trend.ring.seconds:
             return self._minutes, _OF_MINUTES
         return self.trend.ring, _OF_TREND

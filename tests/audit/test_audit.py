@@ -126,7 +126,7 @@ def test_the_command_tells_the_flips_of_a_file(tiny_bundle: Bundle, tmp_path: Pa
     arguments = ["audit", str(file), "--bundle", str(tiny_bundle.folder)]
     shown = CliRunner().invoke(main, arguments)
     assert shown.exit_code == 0, shown.output
-    assert "lines that could not be read: 2" in shown.stderr
+    assert "lines that could not be read: 2; line 3: " in shown.stderr
     assert "name: nothing to change" in shown.output
     assert "lower case: 0 of 1 flip" in shown.output
     told = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)

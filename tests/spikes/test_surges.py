@@ -2,6 +2,7 @@
 
 import random
 from copy import deepcopy
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
@@ -26,6 +27,17 @@ from stream.spikes.subject import Subject
 
 ORDINARY = {"negative": 4.0, "neutral": 10.0, "positive": 6.0}
 WEEK = 7 * 24.0
+FINDING = Finding(
+    seconds=600,
+    start=0,
+    negative=9,
+    total=9,
+    expected=1,
+    expected_share=0.2,
+    probability=1e-6,
+    excess=0.5,
+    ratio=9,
+)
 
 
 @cache
@@ -217,20 +229,7 @@ def test_a_surge_soon_after_its_end_reopens_the_same_alert() -> None:
 
 def test_what_lingers_after_the_end_of_a_surge_is_no_new_alert() -> None:
     cycle = Lifecycle("x", resolve_after_seconds=1800, refractory_seconds=3600)
-    over, near = (
-        Finding(
-            seconds=600,
-            start=0,
-            negative=9,
-            total=9,
-            expected=1,
-            expected_share=0.2,
-            probability=1e-6,
-            excess=excess,
-            ratio=9,
-        )
-        for excess in (0.5, 5)
-    )
+    over, near = (replace(FINDING, excess=excess) for excess in (0.5, 5))
     assert cycle.see([over], 600)
     assert cycle.pass_time(2400)
     assert not cycle.see([near], 3000)
@@ -265,6 +264,23 @@ def test_a_mild_surge_is_yellow_and_a_glaring_one_red() -> None:
     glaring = fired(watch(subject, feed.between(WEEK, WEEK + 1, negative=100)))
     assert mild[-1].severity is Severity.YELLOW
     assert glaring[-1].severity is Severity.RED
+
+
+@pytest.mark.parametrize(
+    ("excess", "ratio", "severity"),
+    [
+        (0.02, 50, "yellow"),
+        (0.01, 3, "orange"),
+        (0.01, 2.9, "yellow"),
+        (2e-4, 50, "orange"),
+        (1e-4, 6, "red"),
+    ],
+)
+def test_of_a_hundred_false_alarms_one_is_orange_and_of_ten_thousand_one_red(
+    excess: float, ratio: float, severity: str
+) -> None:
+    """If the surge is also three or six times the usual."""
+    assert replace(FINDING, excess=excess, ratio=ratio).severity.value == severity
 
 
 def test_an_alert_that_never_fires_is_resolved_too() -> None:
@@ -313,8 +329,10 @@ def test_an_alert_says_why() -> None:
 
 def test_evidence_is_of_the_surge_not_of_worse_days() -> None:
     _, subject = watched()
-    watch(subject, [observation(10**6 + n, WEEK - 30 + 2 * n, negative=0.99) for n in range(10)])
-    told = [observation(10**7 + n, WEEK + n / 60, negative=0.7, excerpt="Of the surge") for n in range(40)]
+    watch(subject, [observation(10**6 + n, WEEK + 2 * n, negative=0.99) for n in range(10)])
+    told = [
+        observation(10**7 + n, WEEK + 20 + n / 60, negative=0.7, excerpt="Of the surge") for n in range(40)
+    ]
     alert = fired(watch(subject, told))[-1]
     assert {evidence.excerpt for evidence in alert.evidence} == {"Of the surge"}
 
@@ -329,10 +347,36 @@ def test_evidence_goes_back_as_far_as_the_window_that_shows_the_surge() -> None:
 
 
 def test_what_is_fresh_makes_room_for_itself_among_the_evidence() -> None:
+    """From an alert's first revision on, however bad the older ones were."""
     _, subject = watched()
-    watch(subject, [observation(10**6 + n, WEEK + n / 10, negative=0.99, excerpt="Before") for n in range(5)])
-    told = [observation(10**7 + n, WEEK + 1 + n / 60, negative=0.6, excerpt="Of late") for n in range(40)]
-    assert "Of late" in {evidence.excerpt for evidence in fired(watch(subject, told))[0].evidence}
+    watch(
+        subject, [observation(10**6 + n, WEEK - 4 + n / 5, negative=0.99, excerpt="Before") for n in range(5)]
+    )
+    told = [observation(10**7 + n, WEEK + n / 60, negative=0.6, excerpt="Of late") for n in range(40)]
+    first = watch(subject, told)[0]
+    assert first.window_seconds < 4 * 3600
+    assert {evidence.excerpt for evidence in first.evidence} == {"Of late"}
+
+
+def test_what_came_before_the_window_that_shows_the_surge_is_no_evidence_of_it() -> None:
+    _, ordinary = watched()
+    roomy = SETTINGS.model_copy(update={"evidence": 10})
+    subject = Subject.load("entity:ACME", ordinary.dump(), roomy)
+    watch(subject, [observation(10**6, WEEK, negative=0.99, excerpt="Before")])
+    told = [observation(10**7 + n, WEEK + 4 + n / 60, negative=0.6, excerpt="Of late") for n in range(40)]
+    first = watch(subject, told)[0]
+    assert first.window_seconds < 4 * 3600
+    assert {evidence.excerpt for evidence in first.evidence} == {"Of late"}
+    assert len(first.evidence) < 8, "there was room for more"
+
+
+def test_an_alert_is_seen_from_where_the_window_begins_that_shows_it_best() -> None:
+    cycle = Lifecycle("x", resolve_after_seconds=1800, refractory_seconds=3600)
+    short = replace(FINDING, start=30_000, excess=5)
+    cycle.see([short], 30_600)
+    cycle.see([replace(short, seconds=21_600, start=10_000, negative=9, excess=0.5)], 31_600)
+    assert cycle.life.started == 30_000
+    assert cycle.life.seen_from == 10_000
 
 
 def test_evidence_shows_a_story_once() -> None:
@@ -345,6 +389,16 @@ def test_evidence_shows_a_story_once() -> None:
     alert = fired(watch(subject, told))[-1]
     copies = [evidence for evidence in alert.evidence if int(evidence.id.split("-")[1]) % 2]
     assert len(copies) <= 1
+
+
+def test_a_story_that_comes_back_in_a_surge_is_evidence_of_it() -> None:
+    _, subject = watched()
+    signature = minhash("The maker recalls its toasters after three fires in homes")
+    watch(subject, [observation(10**6, WEEK, negative=0.99, signature=signature, excerpt="Told first")])
+    again = observation(10**7, WEEK + 3, negative=0.9, signature=signature, excerpt="Told again")
+    others = [observation(10**7 + n, WEEK + 3 + n / 60, negative=0.6) for n in range(1, 40)]
+    first = watch(subject, [again, *others])[0]
+    assert first.evidence[0].excerpt == "Told again"
 
 
 def test_the_same_surge_has_the_same_id_whoever_finds_it() -> None:
