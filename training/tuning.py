@@ -94,8 +94,8 @@ def tune(
         direction="maximize",
         load_if_exists=True,
     )
-    if not study.get_trials(deepcopy=False):
-        # What is there already is the first to beat.
+    if not study.get_trials(deepcopy=False, states=(*_DONE, TrialState.WAITING)):
+        # What is there already is the first to beat, also where its trial was interrupted.
         study.enqueue_trial({name: getattr(options, name) for name in SPACE if _fits(name, options)})
     while len(study.get_trials(deepcopy=False, states=_DONE)) < trials:
         trial = study.ask(SPACE)

@@ -7,7 +7,7 @@ from stream.spikes.baseline import HOUR, Forecast
 from stream.spikes.history import Counts, History
 from stream.spikes.lifecycle import Finding
 from stream.spikes.settings import SpikeSettings, Threshold
-from stream.spikes.surprise import alarms_per_day, share_rises
+from stream.spikes.surprise import alarms_per_day, chance_of_others, share_rises
 from stream.spikes.tail import OVER_LEVEL
 
 # How many times the usual the newest part of a window has while its surge goes on.
@@ -70,6 +70,7 @@ def find_surges(
             counts.total,
             history_negative=mixture.negative,
             history_total=mixture.total,
+            others=_chance_of_others(history, settings, counts.end - 1, in_alert=peak.in_alert),
         ):
             continue
         findings.append(
@@ -108,3 +109,19 @@ def _goes_on(counts: Counts, forecast: Forecast) -> bool:
     newest = counts.newest
     usual = forecast.mean * (newest.end - newest.start) / (counts.end - counts.start)
     return newest.weight >= _GOES_ON * usual
+
+
+def _chance_of_others(history: History, settings: SpikeSettings, end: int, *, in_alert: bool) -> float:
+    """The least chance, of the windows of all lengths, of so many events that are not negative.
+
+    Of all lengths, since the first minutes of a burst in which all grows may by chance have few of them.
+    """
+    least = 1.0
+    for seconds in settings.windows_seconds:
+        counts = history.window(seconds, end)
+        if counts is not None:
+            mixture = history.mixture(counts, in_alert=in_alert)
+            negatives = history.forecast(counts, in_alert=in_alert).mean * mixture.copies
+            mean = negatives * (1 - mixture.share) / mixture.share
+            least = min(least, chance_of_others(counts.total - counts.negative, mean))
+    return least

@@ -1,11 +1,13 @@
 """The tails behind the tests."""
 
+import math
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from stream.spikes.surprise import alarms_per_day, share_rises, volume_tail
+from stream.spikes.surprise import alarms_per_day, chance_of_others, share_rises, volume_tail
 
 means = st.floats(0.01, 5000)
 
@@ -44,22 +46,37 @@ def test_more_negatives_never_close_the_gate(
     history = {
         "history_negative": float(history_negative),
         "history_total": float(history_negative + history_others),
+        "others": 0.5,
     }
     if negative / (negative + others) > history_negative / (history_negative + history_others):
         opened = share_rises(negative, negative + others, **history)
         assert share_rises(negative + 1, negative + 1 + others, **history) >= opened
 
 
+def test_where_no_more_others_came_than_usual_the_share_need_not_rise_as_clearly() -> None:
+    history = {"history_negative": 300.0, "history_total": 900.0}
+    assert share_rises(8, 11, **history, others=chance_of_others(3, 2.0))
+    assert not share_rises(8, 11, **history, others=chance_of_others(3, 0.2))
+    assert not share_rises(8, 24, **history, others=chance_of_others(16, 16.0))
+
+
+def test_others_are_the_less_likely_the_more_they_are() -> None:
+    chances = [chance_of_others(others, 2.0) for others in range(8)]
+    assert chances[0] == 1
+    assert chances == sorted(chances, reverse=True)
+    assert chances[1] == pytest.approx(1 - math.exp(-2))
+
+
 def test_all_growing_alike_is_no_rise_of_the_share() -> None:
-    assert not share_rises(100, 400, history_negative=1000, history_total=4000)
-    assert share_rises(160, 400, history_negative=1000, history_total=4000)
+    assert not share_rises(100, 400, history_negative=1000, history_total=4000, others=0.0)
+    assert share_rises(160, 400, history_negative=1000, history_total=4000, others=0.0)
 
 
 def test_a_share_known_from_few_events_rises_less_easily() -> None:
-    assert share_rises(9, 16, history_negative=1000, history_total=5000)
-    assert not share_rises(9, 16, history_negative=1, history_total=5)
+    assert share_rises(9, 16, history_negative=1000, history_total=5000, others=0.0)
+    assert not share_rises(9, 16, history_negative=1, history_total=5, others=0.0)
 
 
 def test_where_most_is_always_negative_the_gate_stays_open() -> None:
-    assert share_rises(60, 100, history_negative=600, history_total=1000)
-    assert not share_rises(45, 100, history_negative=450, history_total=1000)
+    assert share_rises(60, 100, history_negative=600, history_total=1000, others=0.0)
+    assert not share_rises(45, 100, history_negative=450, history_total=1000, others=0.0)

@@ -10,6 +10,7 @@ from tiny_run import configuration, make_data, make_encoder, write_configuration
 from training import tuning
 from training.cli import tune
 from training.configuration import read_configuration
+from training.trainer import FineTuner
 
 
 @pytest.fixture
@@ -53,6 +54,24 @@ def test_what_the_configuration_says_is_tried_first(path: Path) -> None:
     assert best["head_learning_rate"] == pytest.approx(asked.head_learning_rate)
     # Beyond the range that is searched.
     assert asked.learning_rate > 5e-4 >= best["learning_rate"]
+
+
+def test_what_the_configuration_says_is_tried_first_even_after_an_interruption(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(FineTuner, "train", _interrupted)
+        stopped = CliRunner().invoke(tune, ["--config", str(path), "--trials", "1"])
+    assert stopped.exit_code != 0
+    assert "trial 1" not in stopped.output
+    result = CliRunner().invoke(tune, ["--config", str(path), "--trials", "1"])
+    assert result.exit_code == 0, result.output
+    best = yaml.safe_load((path.parent / "out" / "best.yaml").read_text(encoding="utf-8"))
+    assert best["head_learning_rate"] == pytest.approx(read_configuration(path, {}).head_learning_rate)
+
+
+def _interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_test_rows_have_no_say(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
