@@ -4,7 +4,7 @@ from scipy import special
 
 DAY = 86_400
 _SHARE_LEVEL = 0.002
-_SHARE_LEVEL_ALONE = 0.01
+_SHARE_LEVEL_ALONE = 0.005
 _USUAL_OTHERS = 0.1
 _MOSTLY = 0.5
 # Below this, looks would grow faster than the tail falls, and a larger count be less of a surprise: of a normal
@@ -48,8 +48,9 @@ def share_rises(
     The gate stands beside a volume test at a level of some 1e-5, so its own level need not be that strict. But it
     is looked at again with every event, and in a burst in which all grows alike it must stay closed to the end:
     at 2 in 1,000 it did in 87 % to 97 % of simulated ones. Where no more others came than usual there is no such
-    burst, and 1 in 100 is enough: of 50 surges from one negative an hour to ten within an hour it let 44 through,
-    and the strict level alone 35, while bursts opened it hardly more often.
+    burst, and 5 in 1,000 is enough: of 200 surges of a subject with one negative an hour, to three times for six
+    hours or ten times for one, it let 146 through and the strict level alone 125, while bursts opened it hardly
+    more often.
 
     The Beta-binomial is matched by a binomial of as many trials as have its variance.
     """

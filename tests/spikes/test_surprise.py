@@ -55,9 +55,9 @@ def test_more_negatives_never_close_the_gate(
 
 def test_where_no_more_others_came_than_usual_the_share_need_not_rise_as_clearly() -> None:
     history = {"history_negative": 300.0, "history_total": 900.0}
-    assert share_rises(8, 11, **history, others=chance_of_others(3, 2.0))
-    assert not share_rises(8, 11, **history, others=chance_of_others(3, 0.2))
-    assert not share_rises(8, 24, **history, others=chance_of_others(16, 16.0))
+    assert share_rises(9, 12, **history, others=chance_of_others(3, 2.0))
+    assert not share_rises(9, 12, **history, others=chance_of_others(3, 0.2))
+    assert not share_rises(9, 27, **history, others=chance_of_others(18, 18.0))
 
 
 def test_others_are_the_less_likely_the_more_they_are() -> None:
