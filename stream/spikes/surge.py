@@ -70,7 +70,7 @@ def find_surges(
             counts.total,
             history_negative=mixture.negative,
             history_total=mixture.total,
-            others=_chance_of_others(history, settings, counts.end - 1, in_alert=peak.in_alert),
+            others_chance=_chance_of_others(history, settings, counts.end - 1, in_alert=peak.in_alert),
         ):
             continue
         findings.append(

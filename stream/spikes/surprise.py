@@ -39,11 +39,11 @@ def alarms_per_day(count: float, mean: float, variance: float, window_seconds: f
 
 
 def share_rises(
-    negative: int, total: int, *, history_negative: float, history_total: float, others: float
+    negative: int, total: int, *, history_negative: float, history_total: float, others_chance: float
 ) -> bool:
     """Whether the share of negatives is above usual, by its Beta-binomial tail; true where most always are.
 
-    `others` is the probability of so many events that are not negative, if these come as always.
+    `others_chance` is the probability of so many events that are not negative, if these come as always.
 
     The gate stands beside a volume test at a level of some 1e-5, so its own level need not be that strict. But it
     is looked at again with every event, and in a burst in which all grows alike it must stay closed to the end:
@@ -61,7 +61,7 @@ def share_rises(
     trials = total / (1 + (total - 1) / (alpha + beta + 1))
     successes = negative * trials / total
     tail = special.betainc(successes, trials - successes + 1, usual)
-    return bool(tail < (_SHARE_LEVEL_ALONE if others > _USUAL_OTHERS else _SHARE_LEVEL))
+    return bool(tail < (_SHARE_LEVEL_ALONE if others_chance > _USUAL_OTHERS else _SHARE_LEVEL))
 
 
 def chance_of_others(others: int, mean: float) -> float:

@@ -39,14 +39,14 @@ def test_more_negatives_never_lower_the_score(
     assert after <= before * (1 + 1e-9)
 
 
-@given(st.integers(1, 200), st.integers(0, 400), st.integers(0, 500), st.integers(1, 2000))
+@given(st.integers(1, 200), st.integers(0, 400), st.integers(0, 500), st.integers(1, 2000), st.floats(0, 1))
 def test_more_negatives_never_close_the_gate(
-    negative: int, others: int, history_negative: int, history_others: int
+    negative: int, others: int, history_negative: int, history_others: int, others_chance: float
 ) -> None:
     history = {
         "history_negative": float(history_negative),
         "history_total": float(history_negative + history_others),
-        "others": 0.5,
+        "others_chance": others_chance,
     }
     if negative / (negative + others) > history_negative / (history_negative + history_others):
         opened = share_rises(negative, negative + others, **history)
@@ -55,9 +55,9 @@ def test_more_negatives_never_close_the_gate(
 
 def test_where_no_more_others_came_than_usual_the_share_need_not_rise_as_clearly() -> None:
     history = {"history_negative": 300.0, "history_total": 900.0}
-    assert share_rises(9, 12, **history, others=chance_of_others(3, 2.0))
-    assert not share_rises(9, 12, **history, others=chance_of_others(3, 0.2))
-    assert not share_rises(9, 27, **history, others=chance_of_others(18, 18.0))
+    assert share_rises(9, 12, **history, others_chance=chance_of_others(3, 2.0))
+    assert not share_rises(9, 12, **history, others_chance=chance_of_others(3, 0.2))
+    assert not share_rises(9, 27, **history, others_chance=chance_of_others(18, 18.0))
 
 
 def test_others_are_the_less_likely_the_more_they_are() -> None:
@@ -68,15 +68,15 @@ def test_others_are_the_less_likely_the_more_they_are() -> None:
 
 
 def test_all_growing_alike_is_no_rise_of_the_share() -> None:
-    assert not share_rises(100, 400, history_negative=1000, history_total=4000, others=0.0)
-    assert share_rises(160, 400, history_negative=1000, history_total=4000, others=0.0)
+    assert not share_rises(100, 400, history_negative=1000, history_total=4000, others_chance=0.0)
+    assert share_rises(160, 400, history_negative=1000, history_total=4000, others_chance=0.0)
 
 
 def test_a_share_known_from_few_events_rises_less_easily() -> None:
-    assert share_rises(9, 16, history_negative=1000, history_total=5000, others=0.0)
-    assert not share_rises(9, 16, history_negative=1, history_total=5, others=0.0)
+    assert share_rises(9, 16, history_negative=1000, history_total=5000, others_chance=0.0)
+    assert not share_rises(9, 16, history_negative=1, history_total=5, others_chance=0.0)
 
 
 def test_where_most_is_always_negative_the_gate_stays_open() -> None:
-    assert share_rises(60, 100, history_negative=600, history_total=1000, others=0.0)
-    assert not share_rises(45, 100, history_negative=450, history_total=1000, others=0.0)
+    assert share_rises(60, 100, history_negative=600, history_total=1000, others_chance=0.0)
+    assert not share_rises(45, 100, history_negative=450, history_total=1000, others_chance=0.0)
