@@ -53,7 +53,7 @@ def false_alarms(stream: str, rate: float, hours: float, settings: SpikeSettings
 
 def show_budget(arguments: argparse.Namespace) -> None:
     """Print observed false alarms over the budget."""
-    settings = SpikeSettings(false_alarms_per_day=arguments.budget)
+    settings = SpikeSettings(false_alarms_per_day=arguments.budget, volume_only=arguments.volume_only)
     days = max(125.0, arguments.alarms / arguments.budget / SUBJECTS)
     print(f"budget {arguments.budget:g} a day, {SUBJECTS * days:.0f} subject-days a cell")
     print(f"{'stream':15}{'per hour':>9}{'alarms':>8}{'observed / budget':>19}")
@@ -109,7 +109,7 @@ def search(
 
 def show_power(arguments: argparse.Namespace) -> None:
     """Print the share of surges found and the median delay of each detector, all at the same budget."""
-    settings = SpikeSettings(false_alarms_per_day=arguments.budget)
+    settings = SpikeSettings(false_alarms_per_day=arguments.budget, volume_only=arguments.volume_only)
     days = arguments.alarms / arguments.budget / SUBJECTS
     names = [OWN, "oracle", *RIVALS]
     print(f"share found, median delay in minutes, at {arguments.budget:g} false alarms a day")
@@ -237,6 +237,7 @@ def main() -> None:
         measure.add_argument("--streams", nargs="+", choices=list(STREAMS), default=list(STREAMS))
         measure.add_argument("--alarms", type=float, default=100, help="false alarms allowed in each cell")
         measure.add_argument("--histories", type=int, default=20, help="ten surges follow each")
+        measure.add_argument("--volume-only", action="store_true", help="without the gate on the share")
         measure.set_defaults(show=show)
     nab = measures.add_parser("nab")
     nab.add_argument("folder", type=Path, help="has the series' CSV files and combined_windows.json")
