@@ -2,7 +2,9 @@
 
 import random
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 from stream.labels import Sentiment
 from stream.records import Alert, AlertState, Observation, Position, Window
@@ -12,6 +14,10 @@ from stream.spikes.subject import Subject
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 SETTINGS = SpikeSettings()
 BUNDLE = "bundle-1"
+ORDINARY = {"negative": 4.0, "neutral": 10.0, "positive": 6.0}
+"""Events per hour."""
+WEEK = 7 * 24.0
+"""Hours."""
 
 
 def at(hours: float) -> datetime:
@@ -86,3 +92,22 @@ def reload(subject: Subject, settings: SpikeSettings = SETTINGS) -> Subject:
 def counts(windows: Iterable[Window]) -> dict[datetime, tuple[int, int, int]]:
     """Negative, neutral and positive by interval, the newest row valid."""
     return {row.start: (row.negative, row.neutral, row.positive) for row in windows}
+
+
+@cache
+def past(days: float, seed: int, **rates: float) -> tuple[Feed, bytes]:
+    feed, subject = Feed(seed), Subject("entity:ACME", SETTINGS)
+    assert fired(watch(subject, feed.between(0, 24 * days, **rates))) == []
+    subject.take_windows(closed_only=False)
+    return feed, subject.dump()
+
+
+def watched(days: float = 7, seed: int = 1, **rates: float) -> tuple[Feed, Subject]:
+    """A subject with ordinary days behind it, on which nothing fired, and the feed that goes on from there."""
+    feed, state = past(days, seed, **(rates or ORDINARY))
+    return deepcopy(feed), Subject.load("entity:ACME", state, SETTINGS)
+
+
+def surge(feed: Feed, hours: float = 1, start: float = WEEK):
+    """Fifteen times the usual negatives."""
+    return feed.between(start, start + hours, **{**ORDINARY, "negative": 60.0})

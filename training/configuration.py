@@ -140,7 +140,7 @@ class Options(BaseModel):
     )
     teachers: list[Path] = Field(
         default_factory=list,
-        description="Checkpoints with the same heads, whose mean answers are learnt beside the labels.",
+        description="Checkpoints whose mean answers are learnt beside the labels, by the heads that they share.",
     )
     teacher_share: float = Field(
         default=0.7, gt=0, le=1, description="Of the loss, where there are teachers."

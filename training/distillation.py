@@ -45,7 +45,7 @@ ORIGINAL = "original_"
 
 
 class Teachers:
-    """Checkpoints whose mean answers a student is to give, too.
+    """Checkpoints whose mean answers a student is to give, too: for each head, of those that have it.
 
     They read each text as it stands, also where the student reads it with other names: so it learns
     that names do not matter, whatever a teacher would make of them.
@@ -71,7 +71,10 @@ class Teachers:
         for head in self._heads:
             if head.name not in logits:
                 continue
-            known = torch.stack([answer[head.name].float() for answer in answers])
+            own = [answer[head.name].float() for answer in answers if head.name in answer]
+            if not own:
+                continue
+            known = torch.stack(own)
             each = self._divergence(head, logits[head.name].float(), known)
             of_rows = weights[batch["entity_text"]] if head.scope == "entity" else weights
             total = total + head.weight * (each * of_rows).sum()
@@ -92,12 +95,16 @@ class Teachers:
 def load_teachers(
     folders: Sequence[Path], heads: Sequence[Head], tokenizer: Tokenizer, temperature: float
 ) -> Teachers:
-    """Read the teachers' checkpoints; `CheckpointError` where one has other heads or reads other tokens."""
-    wanted = [(head.name, list(head.labels)) for head in heads]
+    """Read the teachers' checkpoints.
+
+    `CheckpointError` where one has no head of the student's, or other labels, or reads other tokens.
+    """
+    wanted = {head.name: list(head.labels) for head in heads}
     models = []
     for folder in folders:
         model, own, description = load_checkpoint(folder)
-        if [(head.name, head.labels) for head in description.heads] != wanted:
+        shared = [head for head in description.heads if head.name in wanted]
+        if not shared or any(head.labels != wanted[head.name] for head in shared):
             raise CheckpointError(f"{folder} cannot teach: its heads or their labels are others")
         if own.to_str() != tokenizer.to_str():
             raise CheckpointError(f"{folder} cannot teach: its tokenizer is not the student's")

@@ -15,9 +15,9 @@ from training import run
 from training.augmentation import NameSwap
 from training.cli import train
 from training.configuration import read_configuration, resolve_heads
-from training.distillation import Teachers, keep_layers
+from training.distillation import Teachers, keep_layers, load_teachers
 from training.encoding import encode_rows
-from training.model import CheckpointError, Classifier, load_checkpoint, new_classifier
+from training.model import CheckpointError, Classifier, load_checkpoint, new_classifier, save_checkpoint
 from training.prediction import predict
 from training.trainer import Encoded, collate
 
@@ -76,6 +76,44 @@ def test_who_answers_as_the_teachers_do_has_nothing_to_learn_from_them(root: Pat
     other = {name: -values for name, values in same.items()}
     assert float(teachers.loss(same, batch)) == pytest.approx(0.0, abs=1e-6)
     assert float(teachers.loss(other, batch)) > 0.1
+
+
+def test_each_head_learns_from_the_teachers_that_have_it(root: Path) -> None:
+    heads = [head for head in resolve_heads(options(root, "unused")) if head.scope == "text"]
+    model, tokenizer, description = load_checkpoint(root / "teacher" / "model")
+    alone = [head for head in description.heads if head.name == "sentiment"]
+    expert = Classifier(model.encoder, alone, dropout=0.0)
+    save_checkpoint(root / "expert", expert, tokenizer, description.model_copy(update={"heads": alone}))
+    batch = {
+        "original_input_ids": torch.tensor([[2, 5, 9, 3]]),
+        "original_attention_mask": torch.ones((1, 4), dtype=torch.long),
+        "weight": torch.ones(1),
+    }
+    inputs = (batch["original_input_ids"], batch["original_attention_mask"])
+    student = {name: torch.zeros_like(logits) for name, logits in model(*inputs).items()}
+    loss = {
+        names: float(
+            load_teachers([root / name for name in names], heads, tokenizer, temperature=1.0).loss(
+                student, batch
+            )
+        )
+        for names in (("expert",), ("teacher/model",), ("expert", "teacher/model"))
+    }
+    (weight,) = (head.weight for head in heads if head.name == "sentiment")
+    expected = {
+        name: answers["sentiment"].softmax(dim=-1)
+        for name, answers in (("expert", expert(*inputs)), ("teacher", model(*inputs)))
+    }
+    uniform = torch.full_like(expected["expert"], 1 / expected["expert"].shape[1])
+
+    def divergence(wanted: torch.Tensor) -> float:
+        return weight * float((wanted * (wanted / uniform).log()).sum().detach())
+
+    assert loss["expert",] == pytest.approx(divergence(expected["expert"]), abs=1e-5)
+    of_others = loss["teacher/model",] - divergence(expected["teacher"])
+    assert of_others > 0.01
+    mean = (expected["expert"] + expected["teacher"]) / 2
+    assert loss["expert", "teacher/model"] == pytest.approx(of_others + divergence(mean), abs=1e-5)
 
 
 def test_the_teachers_read_the_names_that_stand_in_the_text_and_the_student_others(root: Path) -> None:
