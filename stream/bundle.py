@@ -24,6 +24,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from stream.labels import TOPIC_HEAD
+
 FORMAT = 1
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
@@ -117,6 +119,11 @@ class Manifest(BaseModel):
         known = ", ".join(head.name for head in self.heads)
         raise BundleError(f"bundle {self.name!r} has no head {name!r}, only: {known}")
 
+    @property
+    def topics(self) -> list[str]:
+        """The topics that a text may have; none without a head for them."""
+        return [label for head in self.heads if head.name == TOPIC_HEAD for label in head.labels]
+
 
 class Bundle(BaseModel):
     """A verified bundle on disk."""
@@ -185,7 +192,11 @@ def load_bundle(folder: Path) -> Bundle:
         path = folder / name
         if not path.is_file():
             raise BundleError(f"bundle {folder} is incomplete: {name} is missing; copy it again")
-        if file_digest(path) != digest:
+        try:
+            found = file_digest(path)
+        except OSError as error:
+            raise BundleError(f"bundle {folder}: cannot read {name} ({error.strerror})") from error
+        if found != digest:
             raise BundleError(
                 f"bundle {folder} is damaged or tampered with: {name} does not match its checksum; "
                 "copy it again"

@@ -2,6 +2,7 @@
 
 import functools
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -44,6 +45,17 @@ shipped_bundle_option = click.option(
 
 class UsageError(Exception):
     """Something that a command was given cannot be used; the message says what and why."""
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder to write to, with those that it lies in; `UsageError` where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Writable too: found by trying, since root and read-only mounts are beyond what modes tell.
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror}") from error
 
 
 EXPECTED = (

@@ -108,7 +108,11 @@ def _watchlist(settings: Settings) -> str:
 
 def _rules(settings: Settings) -> str:
     assert settings.rules is not None
-    return f"{len(load_rules(settings.rules, settings.spikes))} rules"
+    try:
+        topics = load_bundle(settings.bundle).manifest.topics
+    except BundleError:
+        topics = None  # the bundle has a finding of its own
+    return f"{len(load_rules(settings.rules, settings.spikes, topics))} rules"
 
 
 def _broker(settings: Settings) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from stream.drift import Mix, Profile, drift
-from stream.records import DeadLetterReason, ReviewReason, Severity
+from stream.records import AlertState, DeadLetterReason, ReviewReason, Severity
 from stream.spikes.subject import Outcome
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -267,6 +267,10 @@ class WatchMetrics:
             self._observations.labels(outcome.value)
         for severity in Severity:
             self._firing.labels(severity.value)
+            # From 0 on, since Prometheus sees no increase in what begins at 1.
+            for state in AlertState:
+                self._alerts.labels(state.value, severity.value)
+                self._muted.labels(state.value, severity.value)
 
     def observed(self, subject: str, sentiment: str, outcome: Outcome) -> None:
         """An observation was counted, dropped as a repeat, or came too late for its window."""

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -56,6 +57,8 @@ def read_items(file: Path) -> list[Item]:
             rows = list(_csv_rows(lines, file)) if suffixes[-1:] == [".csv"] else list(_jsonl_rows(lines))
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror or error}") from error
+    except (EOFError, zlib.error) as error:
+        raise UsageError(f"cannot read {file}, its compression is damaged: {error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8: {error.reason} at byte {error.start}") from error
     except csv.Error as error:

@@ -18,14 +18,14 @@ Errors:
     RulesError  one message that names the file and every rule and key that is wrong
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, time
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from stream.labels import TOPIC_SUBJECT
 from stream.records import Alert, Moment, Severity
@@ -49,13 +49,29 @@ def _zone(value: str) -> str:
     return value
 
 
+def _in_quotes(value: Any) -> Any:
+    # YAML takes 22:00 for a number in base 60: 1320.
+    if isinstance(value, int | float):
+        raise ValueError('write a time of day in quotes, like "22:00"')  # noqa: TRY004  # pydantic's way
+    return value
+
+
+def _of_no_zone(value: time) -> time:
+    if value.tzinfo is not None:
+        raise ValueError("write a time of day without an offset; `zone` says where it is meant")
+    return value
+
+
+TimeOfDay = Annotated[time, BeforeValidator(_in_quotes), AfterValidator(_of_no_zone)]
+
+
 class QuietHours(BaseModel):
     """A time of day in which nothing is told; it may go past midnight."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    start: Annotated[time, Field(alias="from")]
-    end: Annotated[time, Field(alias="to")]
+    start: Annotated[TimeOfDay, Field(alias="from")]
+    end: Annotated[TimeOfDay, Field(alias="to")]
     zone: Annotated[str, AfterValidator(_zone)] = "UTC"
 
     def cover(self, moment: datetime) -> bool:
@@ -135,8 +151,11 @@ class _File(BaseModel):
     rules: list[Rule]
 
 
-def load_rules(file: Path, settings: SpikeSettings) -> Rules:
-    """Read a rule file; raise `RulesError`. A threshold must be over a window that `settings` have."""
+def load_rules(file: Path, settings: SpikeSettings, topics: Collection[str] | None = None) -> Rules:
+    """Read a rule file; raise `RulesError`.
+
+    A threshold must be over a window that `settings` have, and a topic one of `topics`, where those are known.
+    """
     content = read_yaml(file, RulesError, "the rule file")
     try:
         rules = _File.model_validate(content).rules
@@ -149,8 +168,22 @@ def load_rules(file: Path, settings: SpikeSettings) -> Rules:
             f"  {_place(problem['loc'], content)}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors(include_url=False)
         ]
-        raise RulesError("\n".join([f"the rule file {file} cannot be used:", *problems])) from error
+        raise RulesError(_unusable(file, problems)) from error
+    # A rule with a topic that no text has would mute every alert that it holds for.
+    problems = [
+        f"  rules.{rule.name!r}.topics: no text has the topic {topic!r}, "
+        f"only: {', '.join(topics) or 'none with this bundle'}"
+        for rule in rules
+        for topic in rule.topics
+        if topics is not None and topic not in topics
+    ]
+    if problems:
+        raise RulesError(_unusable(file, problems))
     return Rules(rules)
+
+
+def _unusable(file: Path, problems: Sequence[str]) -> str:
+    return "\n".join([f"the rule file {file} cannot be used:", *problems])
 
 
 def _place(location: tuple[int | str, ...], content: Any) -> str:

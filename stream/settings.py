@@ -11,8 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings import SettingsError as UnreadableVariable
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from stream.bundle import default_bundle
 from stream.spikes.settings import SpikeSettings
@@ -20,6 +25,8 @@ from stream.yaml_file import read_yaml
 
 PREFIX = "DOWNTICK_"
 CONFIG_VARIABLE = "DOWNTICK_CONFIG"
+# What pydantic calls a text where it wants a list or a mapping.
+_NOT_JSON = {"list_type", "tuple_type", "dict_type", "model_type", "model_attributes_type"}
 # Variables of this prefix that are no settings: the file's own name, and what tests use.
 _OTHER_VARIABLES = (CONFIG_VARIABLE, "DOWNTICK_TEST_", "DOWNTICK_TRAINING_")
 
@@ -168,6 +175,16 @@ class LoggingSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class _Variables(EnvSettingsSource):
+    """The variables; what should be JSON and is not is left as it is, to be named with the other wrong keys."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
 class Settings(BaseSettings):
     """Everything that a user may set."""
 
@@ -194,14 +211,14 @@ class Settings(BaseSettings):
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
+        settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The variables come before the file, whose values arrive as arguments."""
-        return env_settings, init_settings
+        return _Variables(settings_cls), init_settings
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:
@@ -245,12 +262,13 @@ def load_settings(file: Path | None = None) -> Settings:
         for problem in error.errors(include_url=False):
             key = ".".join(str(part) for part in problem["loc"]) or "settings"
             message = problem["msg"].removeprefix("Value error, ")
+            if isinstance(problem["input"], str) and problem["type"] in _NOT_JSON:
+                message += "; a variable has lists and mappings as JSON, such as [600, 3600]"
             shown = "" if problem["type"] == "missing" else f" (got {problem['input']!r:.80})"
-            if "password" in key or isinstance(problem["input"], dict):
+            # A whole section may hold the password.
+            if "password" in key or key in Settings.model_fields or isinstance(problem["input"], dict):
                 shown = ""
             problems.append(f"  {key}: {message}{shown}")
-    except UnreadableVariable as error:
-        problems.append(f"  {error}")
     except TypeError as error:  # keys that are no words
         problems.append(f"  {error}")
     if problems:

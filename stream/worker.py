@@ -20,7 +20,7 @@ from stream.engine.engine import Engine
 from stream.engine.errors import EngineError
 from stream.explanation.evidence import EvidenceExplainer
 from stream.kafka import BrokerError, FencedError, require_topics
-from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, SENTIMENTS, TOPIC_HEAD
+from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, SENTIMENTS
 from stream.logs import configure_logging
 from stream.metrics import EngineMetrics, ScoreMetrics, WatchMetrics
 from stream.rules import Rules, load_rules
@@ -81,7 +81,7 @@ class Worker:
         bundle = load_bundle(settings.bundle)
         require_heads(bundle)
         watchlist = load_watchlist(settings.watchlist) if settings.watchlist else Watchlist([])
-        rules = load_rules(settings.rules, settings.spikes) if settings.rules else Rules()
+        rules = _rules(settings, bundle)
         wanted = set(topic_configurations(settings))
         if "score" not in self._stages or not settings.review.draws:
             wanted.discard(topics.review)
@@ -152,10 +152,16 @@ def _exit_in(seconds: float) -> None:
     timer.start()
 
 
+def _rules(settings: Settings, bundle: Bundle) -> Rules:
+    if settings.rules is None:
+        return Rules()
+    return load_rules(settings.rules, settings.spikes, bundle.manifest.topics)
+
+
 def watched_subjects(bundle: Bundle, watchlist: Watchlist) -> list[str]:
     """The subjects that have metrics of their own: `all`, each topic, each company of the watch list."""
-    topics = [label for head in bundle.manifest.heads if head.name == TOPIC_HEAD for label in head.labels]
-    return [ALL, *(topic_subject(topic) for topic in topics), *map(subject_of, watchlist.mentions)]
+    topics = map(topic_subject, bundle.manifest.topics)
+    return [ALL, *topics, *map(subject_of, watchlist.mentions)]
 
 
 def require_heads(bundle: Bundle) -> None:

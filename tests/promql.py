@@ -27,6 +27,8 @@ class Selector:
     """Label: operator and value."""
     ranged: bool = False
     """Whether it is read over a time, as in `[5m]`."""
+    earlier: bool = False
+    """Whether it is read as it was, as with `offset 1h`."""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,9 @@ def read(text: str) -> Expression:
             if token == "by":
                 lists.append((end, {name for name in tokens[place + 2 : end] if name != ","}))
             place = end
+        elif token == "offset" and expression.selectors:
+            expression.selectors[-1].earlier = True
+            place += 1
         elif token in AGGREGATIONS | FUNCTIONS:
             expression.calls.add(token)
         elif token[0].isalpha() and token not in _OPERATORS:

@@ -126,6 +126,14 @@ def test_a_rules_threshold_is_that_of_its_subjects(tmp_path: Path) -> None:
         ("rules: [{name: desk, minimum_severity: purple}]", "rules.'desk'.minimum_severity"),
         ('rules: [{name: d, quiet_hours: {from: "22:00", to: "7", zone: Mars/Base}}]', "is no time zone"),
         (
+            'rules: [{name: d, quiet_hours: {from: 22:00, to: "07:00"}}]',
+            """rules.'d'.quiet_hours.from: write a time of day in quotes, like "22:00\"""",
+        ),
+        (
+            'rules: [{name: d, quiet_hours: {from: "22:00+08:00", to: "07:00"}}]',
+            "write a time of day without an offset; `zone` says where it is meant",
+        ),
+        (
             "rules: [{name: d, threshold: {negatives: 3, seconds: 61}}]",
             "one of the windows [600, 3600, 21600]",
         ),
@@ -139,6 +147,16 @@ def test_a_rule_file_that_cannot_be_used_names_what_is_wrong(tmp_path: Path, tex
         rules(tmp_path, text)
     assert said in str(caught.value)
     assert "rules.yaml" in str(caught.value)
+
+
+def test_a_topic_that_no_text_can_have_is_named_where_the_topics_are_known(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("rules: [{name: desk, topics: [earnings, credit_risk]}]", encoding="utf-8")
+    assert len(load_rules(file, SETTINGS)) == 1
+    with pytest.raises(RulesError) as caught:
+        load_rules(file, SETTINGS, ["earnings", "credit-risk"])
+    assert "rules.'desk'.topics: no text has the topic 'credit_risk'" in str(caught.value)
+    assert "only: earnings, credit-risk" in str(caught.value)
 
 
 def test_a_rule_file_that_is_not_there_is_named(tmp_path: Path) -> None:

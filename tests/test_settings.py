@@ -57,6 +57,28 @@ def test_every_wrong_key_is_named_in_one_message(tmp_path: Path, monkeypatch: py
         assert name in message
 
 
+def test_a_variable_that_should_be_json_is_named_with_the_other_wrong_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOWNTICK_SPIKES__WINDOWS_SECONDS", "600,3600")
+    monkeypatch.setenv("DOWNTICK_WEB__PORT", "x")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert "spikes.windows_seconds" in str(error.value)
+    assert "as JSON, such as [600, 3600] (got '600,3600')" in str(error.value)
+    assert "web.port" in str(error.value)
+    monkeypatch.setenv("DOWNTICK_SPIKES__WINDOWS_SECONDS", "[600, 3600]")
+    monkeypatch.delenv("DOWNTICK_WEB__PORT")
+    assert load_settings().spikes.windows_seconds == (600, 3600)
+
+
+def test_a_password_is_not_shown_in_a_section_that_is_not_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOWNTICK_KAFKA", '{"sasl_password": "hunter2"')
+    with pytest.raises(SettingsError, match="kafka: ") as error:
+        load_settings()
+    assert "hunter2" not in str(error.value)
+
+
 def test_a_password_is_never_shown(tmp_path: Path) -> None:
     file = written(tmp_path, "kafka: {security_protocol: SASL_SSL, sasl_password: hunter2, brokers: 7}")
     with pytest.raises(SettingsError) as error:

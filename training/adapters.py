@@ -7,6 +7,7 @@ Errors:
 import csv
 import gzip
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -135,7 +136,7 @@ def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[d
         ) from error
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {number} is not JSON: {error}") from error
-    except (UnicodeDecodeError, csv.Error, EOFError) as error:
+    except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
 
 

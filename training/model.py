@@ -129,9 +129,9 @@ def load_tokenizer(name: str) -> Tokenizer:
         path = cached_file(name, TOKENIZER)
         assert path is not None  # only where asked not to raise
         tokenizer = Tokenizer.from_file(path)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise CheckpointError(
-            f"cannot get {TOKENIZER} of {name}: {_first_line(error)}; "
+            f"cannot get {TOKENIZER} of {name}: {_reason(error)}; "
             "name a local folder, or a model of the hub that has it"
         ) from error
     tokenizer.no_padding()
@@ -160,8 +160,8 @@ def new_classifier(encoder: str, heads: Sequence[HeadShape], dropout: float) -> 
         return model
     try:
         pretrained = AutoModel.from_pretrained(encoder, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot load the encoder {encoder}: {_first_line(error)}") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"cannot load the encoder {encoder}: {_reason(error)}") from error
     return Classifier(pretrained, heads, dropout)
 
 
@@ -171,6 +171,12 @@ def origin(encoder: str) -> str:
     if (folder / DESCRIPTION).is_file():
         return Description.model_validate_json((folder / DESCRIPTION).read_bytes()).encoder
     return folder.name if folder.is_dir() else encoder
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, RuntimeError):
+        return f"the hub does not answer ({_first_line(error)})"
+    return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,9 +14,9 @@ from pydantic import TypeAdapter
 from stream.backtest.page import Run, page
 from stream.backtest.play import play_counts, play_events
 from stream.backtest.tuning import BUDGETS, SHORTEST, propose, try_budget
-from stream.command import UsageError, config_option, reports_errors
+from stream.command import UsageError, config_option, make_folder, reports_errors
 from stream.records import Alert, Severity
-from stream.settings import Settings, load_settings
+from stream.settings import CONFIG_VARIABLE, Settings, load_settings
 
 ALERTS, PAGE = "alerts.json", "report.html"
 CACHE = "judgements.sqlite"
@@ -56,7 +57,7 @@ def _cache_file(settings: Settings, *, wanted: bool) -> Path | None:
 @click.option(
     "--compare",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A second settings file, to be put beside the first.",
+    help="A second settings file, to be put beside the first; it may name another bundle or watch list, too.",
 )
 @reports_errors
 def backtest(
@@ -75,26 +76,31 @@ def backtest(
     a row's value is the number of negatives up to its timestamp, and the file's name is the subject.
     """
     settings = [load_settings(config), *([load_settings(compare)] if compare else [])]
-    names = [str(config or "default settings"), *([str(compare)] if compare else [])]
+    if not as_json:
+        # Before the work, which may take long.
+        make_folder(out)
+    first = config or os.environ.get(CONFIG_VARIABLE) or "default settings"
+    names = [str(first), *([str(compare)] if compare else [])]
     tests, lines = (
         play_counts(files, settings)
         if counts
         else play_events(files, settings, _cache_file(settings[0], wanted=cache))
     )
     if as_json:
-        for test in tests:
+        for name, test in zip(names, tests, strict=True):
+            by = {"settings": name} if compare else {}
             for alert in test.alerts:
-                click.echo(json.dumps(_plain(alert), ensure_ascii=False))
+                click.echo(json.dumps(by | _plain(alert), ensure_ascii=False))
         return
     runs = [Run(name, test.alerts, test.windows) for name, test in zip(names, tests, strict=True)]
-    lines += [f"{run.name}: alerts that fired: {len(run.alerts)}" for run in runs]
-    out.mkdir(parents=True, exist_ok=True)
-    (out / ALERTS).write_bytes(_ALERTS.dump_json(list(runs[0].alerts), indent=2, exclude_none=True) + b"\n")
+    fired = [f"{run.name}: alerts that fired: {len(run.alerts)}" for run in runs]
     title = f"Backtest of {', '.join(file.name for file in files)}"
-    (out / PAGE).write_text(page(title, lines, runs), encoding="utf-8")
+    (out / ALERTS).write_bytes(_ALERTS.dump_json(list(runs[0].alerts), indent=2, exclude_none=True) + b"\n")
+    (out / PAGE).write_text(page(title, [*lines, *fired], runs), encoding="utf-8")
     for line in lines:
         click.echo(line)
-    for run in runs:
+    for told, run in zip(fired, runs, strict=True):
+        click.echo(told)
         for alert in run.alerts:
             click.echo(
                 f"  {alert.fired_at:%Y-%m-%d %H:%M} {alert.severity.value:6} {alert.subject}: {alert.reason}"

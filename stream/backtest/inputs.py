@@ -28,6 +28,8 @@ from stream.watchlist import Watchlist
 
 CHUNK = 512
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
+# Alerts must have time to end after the last row.
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,8 @@ def _count(row: dict[str, str], file: Path, line: int) -> tuple[datetime, int]:
         number = float(row["value"])
     except (ValidationError, ValueError, TypeError) as error:
         raise UsageError(f"{file}, line {line}: not a time and a number: {row}") from error
+    if moment >= _LATEST:
+        raise UsageError(f"{file}, line {line}: {row['timestamp']} is no time of an event")
     if number < 0 or not number.is_integer():
         raise UsageError(f"{file}, line {line}: {row['value']} is no count")
     return moment, int(number)

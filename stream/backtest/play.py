@@ -18,23 +18,34 @@ from stream.watchlist import Watchlist, load_watchlist
 def play_events(
     files: Sequence[Path], settings: Sequence[Settings], cache: Path | None
 ) -> tuple[list[Backtest], list[str]]:
-    """Events through a detector for each of `settings`, of which the first says how they are read and scored.
+    """Events through a detector for each of `settings`; what to tell of it, in lines.
 
-    Also what to tell of it, in lines.
+    They are read and scored once for all settings that ask for the same reading.
     """
-    tests = [Backtest(one.spikes, _rules(one)) for one in settings]
-    watchlist = load_watchlist(settings[0].watchlist) if settings[0].watchlist else Watchlist([])
-    with Scorer(settings[0], cache) as scorer, Progress(disable=not sys.stderr.isatty()) as progress:
-        feed = Feed(files, settings[0], scorer, watchlist)
-        task = progress.add_task("events", total=len(feed))
-        for event in feed:
-            for test in tests:
-                test.take(event.time, event.pairs, event.bundle)
-            progress.update(task, completed=feed.tally.events)
-    for test in tests:
+    tests: dict[int, Backtest] = {}
+    while len(tests) < len(settings):
+        first = settings[next(place for place in range(len(settings)) if place not in tests)]
+        alike = [place for place, one in enumerate(settings) if _reading(one) == _reading(first)]
+        with Scorer(first, cache) as scorer, Progress(disable=not sys.stderr.isatty()) as progress:
+            watchlist = load_watchlist(first.watchlist) if first.watchlist else Watchlist([])
+            for place in alike:
+                tests[place] = Backtest(settings[place].spikes, _rules(settings[place], scorer))
+            feed = Feed(files, first, scorer, watchlist)
+            task = progress.add_task("events", total=len(feed))
+            for event in feed:
+                for place in alike:
+                    tests[place].take(event.time, event.pairs, event.bundle)
+                progress.update(task, completed=feed.tally.events)
+    ordered = [tests[place] for place in range(len(settings))]
+    for test in ordered:
         test.finish()
     refused = f", {feed.tally.refused:,} of them refused" if feed.tally.refused else ""
-    return tests, [f"{feed.tally.events:,} events{refused}"]
+    return ordered, [f"{feed.tally.events:,} events{refused}"]
+
+
+def _reading(settings: Settings) -> tuple[object, ...]:
+    """What decides which observations the events become."""
+    return settings.bundle, settings.watchlist, settings.engine, settings.score
 
 
 def play_counts(files: Sequence[Path], settings: Sequence[Settings]) -> tuple[list[Backtest], list[str]]:
@@ -53,5 +64,7 @@ def play_counts(files: Sequence[Path], settings: Sequence[Settings]) -> tuple[li
     return tests, [f"{len(rows):,} rows"]
 
 
-def _rules(settings: Settings) -> Rules:
-    return load_rules(settings.rules, settings.spikes) if settings.rules else Rules()
+def _rules(settings: Settings, scorer: Scorer | None = None) -> Rules:
+    if settings.rules is None:
+        return Rules()
+    return load_rules(settings.rules, settings.spikes, scorer.bundle.manifest.topics if scorer else None)

@@ -78,7 +78,6 @@ def calibrated_heads(
 
 def write_calibrated(bundle: Bundle, heads: list[Head], changes: Sequence[Change], out: Path) -> Bundle:
     """Write the bundle with these heads to `out`, and what was measured into its card and manifest."""
-    out.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         staging.chmod(0o755)

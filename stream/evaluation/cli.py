@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from stream.bundle import Bundle, load_bundle
-from stream.command import UsageError, reports_errors, shipped_bundle_option
+from stream.command import UsageError, make_folder, reports_errors, shipped_bundle_option
 from stream.evaluation.calibrated import calibrated_heads, write_calibrated
 from stream.evaluation.labelled import LabelledError, read_labelled
 from stream.evaluation.prediction import Logits, predict_rows
@@ -86,6 +86,7 @@ def calibrate(file: Path, folder: Path, out: Path, *, anyway: bool) -> None:
     Moves the boundaries between labels, above all where neutral ends: a temperature and an offset per label.
     What that brings is measured by cross-validation and printed; the new bundle has a hash of its own.
     """
+    make_folder(out.parent)
     bundle, rows, logits = _predicted(folder, file)
     try:
         heads, changes = calibrated_heads(bundle.manifest.heads, logits, rows)

@@ -88,7 +88,7 @@ def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 continue
             try:
                 record = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise LabelledError(f"{file}, line {number}: not JSON: {error}") from error
             if not isinstance(record, dict):
                 raise LabelledError(f"{file}, line {number}: a JSON object is wanted")

@@ -1,5 +1,6 @@
 """History through the stream's own code: the same alerts as live, and nothing of the future in them."""
 
+import gzip
 import json
 import random
 from datetime import datetime, timedelta
@@ -55,6 +56,7 @@ def test_quiet_counts_alert_nothing(tmp_path: Path) -> None:
         ("timestamp,value\n2026-03-02,-1\n", "line 2: -1 is no count"),
         ("timestamp,value\n2026-03-02,1.5\n", "line 2: 1.5 is no count"),
         ("timestamp,value\n2026-03-02,1\n2026-03-01,1\n", "line 3: its time lies before"),
+        ("timestamp,value\n9999-12-31,1\n", "line 2: 9999-12-31 is no time of an event"),
     ],
 )
 def test_counts_that_cannot_be_read_are_named(tmp_path: Path, content: str, reason: str) -> None:
@@ -135,5 +137,72 @@ def test_two_settings_stand_side_by_side(tmp_path: Path) -> None:
     file = write_counts(tmp_path / "acme.csv", days=5, surge=4)
     result = run("--counts", file, "--compare", other, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
-    assert "default settings: alerts that fired: 1" in result.output
-    assert f"{other}: alerts that fired: 0" in result.output
+    ours, theirs = "default settings: alerts that fired: 1", f"{other}: alerts that fired: 0"
+    lines = result.output.splitlines()
+    place = lines.index(ours)
+    assert " acme: " in lines[place + 1]
+    assert lines[place + 2] == theirs
+
+
+def test_each_alert_of_two_settings_says_which_of_them_it_is_of(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    for file in (first, second):
+        file.write_text("{}", encoding="utf-8")
+    counts = write_counts(tmp_path / "acme.csv", days=5, surge=4)
+    result = run("--counts", "--json", counts, "--compare", second, DOWNTICK_CONFIG=str(first))
+    assert result.exit_code == 0, result.output
+    alerts = [json.loads(line) for line in result.output.splitlines()]
+    assert [alert["settings"] for alert in alerts] == [str(first), str(second)]
+
+
+def test_two_settings_may_have_bundles_of_their_own(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    file = write_events(tmp_path / "news.jsonl", events())
+    other = tmp_path / "other.yaml"
+    # What nothing can read: it must be asked for, and not the first one's in its place.
+    other.write_text("bundle: nowhere", encoding="utf-8")
+    environment = tmp_path / "first.yaml"
+    environment.write_text(f"bundle: {tiny_bundle.folder}", encoding="utf-8")
+    refused = run(file, "--json", "--config", environment, "--compare", other)
+    assert refused.exit_code == 2
+    assert f"no bundle at {tmp_path / 'nowhere'}" in refused.output
+    other.write_text(f"bundle: {tiny_bundle.folder}\nscore: {{window_events: 8}}", encoding="utf-8")
+    result = run(file, "--json", "--config", environment, "--compare", other)
+    assert result.exit_code == 0, result.output
+    alerts = [json.loads(line) for line in result.output.splitlines()]
+    ours, theirs = (
+        [alert["id"] for alert in alerts if alert["settings"] == str(name)] for name in (environment, other)
+    )
+    assert ours
+    assert ours == theirs
+
+
+def test_a_rule_for_a_topic_that_the_bundle_does_not_know_is_refused(
+    tiny_bundle: Bundle, tmp_path: Path
+) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules: [{name: desk, topics: [no_such_topic]}]", encoding="utf-8")
+    file = write_events(tmp_path / "news.jsonl", events()[:1])
+    result = run(file, "--json", DOWNTICK_BUNDLE=str(tiny_bundle.folder), DOWNTICK_RULES=str(rules))
+    assert result.exit_code == 2
+    assert "no text has the topic 'no_such_topic'" in result.output
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped"])
+def test_a_compressed_file_that_is_damaged_is_named(tmp_path: Path, harm: str) -> None:
+    packed = bytearray(gzip.compress(b"".join(json.dumps(row).encode() + b"\n" for row in events())))
+    if harm == "cut":
+        del packed[-100:]
+    else:
+        packed[200:260] = bytes(60)
+    file = tmp_path / "news.jsonl.gz"
+    file.write_bytes(packed)
+    result = run(file, "--json")
+    assert result.exit_code == 2
+    assert f"cannot read {file}, its compression is damaged" in result.output
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("no folder", encoding="utf-8")
+    result = run("--counts", tmp_path / "absent.csv", "--out", tmp_path / "plain" / "out")
+    assert result.exit_code == 2
+    assert f"cannot write to {tmp_path / 'plain' / 'out'}: Not a directory" in result.output

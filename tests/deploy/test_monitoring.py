@@ -67,8 +67,19 @@ def used_registry() -> CollectorRegistry:
     watch.owns(1)
     watch.stream_time_is(1.0)
     watch.lag_is({0: 1})
-    WebServer(WebSettings(), registry, {"score": lambda: True})
+    WebServer(WebSettings(), registry, {"score": lambda: True, "watch": lambda: True})
     return registry
+
+
+def test_counters_of_rare_things_stand_at_zero_before_the_first() -> None:
+    """Prometheus sees no increase in a counter that begins at 1, and most alerts would be such a first."""
+    registry = CollectorRegistry()
+    WatchMetrics(registry, ["all"])
+    for name in ("downtick_alerts_published_total", "downtick_alerts_muted_total"):
+        for state in AlertState:
+            for severity in Severity:
+                labels = {"state": state.value, "severity": severity.value}
+                assert registry.get_sample_value(name, labels) == 0
 
 
 def series_of(registry: CollectorRegistry) -> Series:
@@ -143,9 +154,12 @@ def test_every_label_that_is_grouped_by_exists_on_what_is_grouped(name: str, exp
 
 @each_expression
 def test_counters_are_read_as_rates_and_gauges_as_they_are(name: str) -> None:
-    for selector in promql.read(EXPRESSIONS[name]).selectors:
+    """But for a counter that is looked for where there was none before."""
+    selectors = promql.read(EXPRESSIONS[name]).selectors
+    compared = {selector.metric for selector in selectors if selector.earlier}
+    for selector in selectors:
         is_counter = selector.metric.endswith(("_total", "_bucket", "_sum", "_count"))
-        assert selector.ranged == is_counter, selector.metric
+        assert selector.ranged == is_counter or selector.metric in compared, selector.metric
 
 
 @each_expression
@@ -183,6 +197,7 @@ def test_a_broken_expression_is_noticed(expression: str, complaint: str) -> None
 def test_an_expression_is_taken_apart() -> None:
     expression = promql.read('sum by (a, b) (rate(m_total{c="d", e!="f"}[5m])) / on (a) n > 0.5')
     first, second = expression.selectors
+    assert [one.earlier for one in promql.read("a unless b offset 1h > 0").selectors] == [False, True]
     assert (first.metric, first.ranged, second.metric, second.ranged) == ("m_total", True, "n", False)
     assert first.matchers == {"c": ("=", "d"), "e": ("!=", "f")}
     assert expression.groups == [({"a", "b"}, {"m_total"})]
@@ -232,7 +247,9 @@ def test_a_rule_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
 def test_a_rule_speaks_only_of_labels_that_it_keeps(rule: dict[str, Any]) -> None:
     expression = promql.read(rule["expr"])
     spoken = set(re.findall(r"\$labels\.(\w+)", "".join(rule["annotations"].values())))
-    assert spoken <= (expression.grouped if expression.aggregates else SCRAPE_LABELS)
+    # What is absent has the labels that were asked for.
+    absent = {label for one in expression.selectors for label in one.matchers if "absent" in expression.calls}
+    assert spoken <= absent | (expression.grouped if expression.aggregates else SCRAPE_LABELS)
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool (of Prometheus) is not installed")

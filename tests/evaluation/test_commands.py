@@ -77,6 +77,7 @@ def test_csv_is_read_too(bundle: Bundle, tmp_path: Path) -> None:
         ('{"sentiment": "negative"}', "line 1: it has no text"),
         ('{"text": 5, "sentiment": "negative"}', "line 1: not a row"),
         ("nonsense", "line 1: not JSON"),
+        ("[" * 100_000, "line 1: not JSON"),
         ("[1]", "line 1: a JSON object is wanted"),
         ('{"text": "x"}', "holds no row with a label of sentiment"),
         ('{"text": "x", "entities": [{"sentiment": "negative"}]}', "line 1: not a row"),
@@ -118,6 +119,13 @@ def test_a_bundle_is_fitted_to_a_desks_own_boundary(bundle: Bundle, tmp_path: Pa
     assert "## Calibrated" in (fitted.folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     again = run("evaluate", "--bundle", fitted.folder, "--data", file, "--json")
     assert json.loads(again.output)["heads"]["sentiment"]["all"]["accuracy"] == 1.0
+
+
+def test_a_place_that_no_bundle_can_be_written_to_is_named(bundle: Bundle, tmp_path: Path) -> None:
+    file = write(tmp_path / "desk.jsonl", *moved(20))
+    result = run("calibrate", file, "--bundle", bundle.folder, "--out", file / "fitted")
+    assert result.exit_code == 2
+    assert f"cannot write to {file}: " in result.output
 
 
 def test_too_few_rows_fit_nothing(bundle: Bundle, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from tiny_run import configuration, make_data, make_encoder, write_configuration, write_jsonl
 from transformers import TrainerCallback
 
+import training.model
 from stream.evaluation.rows import entity_rows, read_rows
 from training import run
 from training.cli import train
@@ -165,6 +166,19 @@ def test_an_encoder_that_is_not_there_ends_in_one_message(tmp_path: Path) -> Non
     result = CliRunner().invoke(train, ["--config", str(path)])
     assert result.exit_code == 1
     assert result.output.splitlines()[-1].startswith("Error: cannot get tokenizer.json of")
+
+
+def test_a_hub_that_does_not_answer_ends_in_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object) -> str:
+        raise RuntimeError("Cannot send a request, as the client has been closed.")
+
+    monkeypatch.setattr(training.model, "cached_file", unreachable)
+    options = configuration(tmp_path / "some-model", make_data(tmp_path / "data"), tmp_path / "out")
+    result = CliRunner().invoke(train, ["--config", str(write_configuration(tmp_path / "run.yaml", options))])
+    assert result.exit_code == 1
+    assert "some-model: the hub does not answer (Cannot send a request" in result.output.splitlines()[-1]
 
 
 def test_the_encoder_rests_while_the_heads_learn_alone(tmp_path: Path) -> None:
