@@ -135,6 +135,12 @@ class Options(BaseModel):
         le=1,
         description="Share of texts whose companies and cashtags are exchanged for others of their set.",
     )
+    keep_weights: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share that the checkpoint it began with has in the finished weights.",
+    )
     layers: int | None = Field(
         default=None, ge=1, description="Keep so many of the encoder's layers, evenly spread; default all."
     )

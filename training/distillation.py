@@ -40,6 +40,31 @@ def keep_layers(encoder: PreTrainedModel, count: int) -> None:
     config.num_hidden_layers = count
 
 
+def weights_to_keep(start: Path, model: Classifier) -> dict[str, Tensor]:
+    """The weights of the checkpoint that a model began with; `CheckpointError` where they are not of its shape."""
+    # A model is made with random weights at first: what the run draws must not hang on that.
+    with torch.random.fork_rng(devices=[]):
+        earlier, _, _ = load_checkpoint(start)
+    weights, own = earlier.state_dict(), model.state_dict()
+    if {name: value.shape for name, value in weights.items()} != {
+        name: value.shape for name, value in own.items()
+    }:
+        raise CheckpointError(f"the weights of {start} cannot be kept: its heads or its layers are others")
+    return weights
+
+
+def mix_weights(model: Classifier, start: Mapping[str, Tensor], share: float) -> None:
+    """Make the model's weights the mean of its own and, with that share, those that it began with.
+
+    What was learnt stays, and less of what was known before is lost (Wortsman et al. 2022, "Robust fine-tuning
+    of zero-shot models").
+    """
+    own = model.state_dict()
+    for name, value in start.items():
+        if value.is_floating_point():
+            own[name].lerp_(value.to(own[name].device), share)
+
+
 ORIGINAL = "original_"
 """Begins the names of a batch's texts as they stand, before names in them were exchanged."""
 

@@ -19,7 +19,7 @@ from training.augmentation import NameSwap
 from training.calibration import calibrate
 from training.configuration import Head, Options, resolve_heads
 from training.dataset import Corpus, build_corpus, own_name
-from training.distillation import keep_layers, load_teachers
+from training.distillation import keep_layers, load_teachers, mix_weights, weights_to_keep
 from training.model import Description, load_tokenizer, new_classifier, origin, save_checkpoint
 from training.report import mistakes, write_report
 from training.trainer import Board, Encoded, FineTuner, last_checkpoint
@@ -103,7 +103,10 @@ def train(options: Options, *, resume: bool) -> Path:
         shutil.rmtree(options.output / "checkpoints")
     prepared = prepare(options)
     corpus, encoded, trainer = prepared.corpus, prepared.encoded, prepared.trainer
+    # Read before the work, which would be in vain if they did not fit.
+    start = weights_to_keep(Path(options.encoder), trainer.classifier) if options.keep_weights else {}
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    mix_weights(trainer.classifier, start, options.keep_weights)
 
     valid = trainer.predict_rows(encoded["valid"])
     test = trainer.predict_rows(encoded["test"])

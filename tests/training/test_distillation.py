@@ -15,7 +15,7 @@ from training import run
 from training.augmentation import NameSwap
 from training.cli import train
 from training.configuration import read_configuration, resolve_heads
-from training.distillation import Teachers, keep_layers, load_teachers
+from training.distillation import Teachers, keep_layers, load_teachers, mix_weights, weights_to_keep
 from training.encoding import encode_rows
 from training.model import CheckpointError, Classifier, load_checkpoint, new_classifier, save_checkpoint
 from training.prediction import predict
@@ -76,6 +76,39 @@ def test_who_answers_as_the_teachers_do_has_nothing_to_learn_from_them(root: Pat
     other = {name: -values for name, values in same.items()}
     assert float(teachers.loss(same, batch)) == pytest.approx(0.0, abs=1e-6)
     assert float(teachers.loss(other, batch)) > 0.1
+
+
+def test_a_share_of_the_weights_that_it_began_with_stays(root: Path) -> None:
+    start = root / "teacher" / "model"
+    before, _, _ = load_checkpoint(start)
+    moved, _, _ = load_checkpoint(start)
+    with torch.no_grad():
+        for parameter in moved.parameters():
+            parameter.add_(1.0)
+    mix_weights(moved, weights_to_keep(start, moved), 0.25)
+    for old, new in zip(before.parameters(), moved.parameters(), strict=True):
+        torch.testing.assert_close(new, old + 0.75)
+
+
+def test_a_run_keeps_the_share_that_it_was_told_to(root: Path) -> None:
+    start = root / "teacher" / "model"
+    changes = {"encoder": str(start), "epochs": 1}
+    free, kept = (
+        load_checkpoint(
+            run.train(options(root, f"kept{share}", **changes, keep_weights=share), resume=False)
+        )[0]
+        for share in (0.0, 0.5)
+    )
+    before, _, _ = load_checkpoint(start)
+    for name, value in kept.state_dict().items():
+        middle = (free.state_dict()[name] + before.state_dict()[name]) / 2
+        torch.testing.assert_close(value, middle, atol=1e-4, rtol=1e-3)
+
+
+def test_weights_of_another_shape_cannot_be_kept_and_that_is_said_before_the_work(root: Path) -> None:
+    wrong = options(root, "shape", encoder=str(root / "teacher" / "model"), layers=1, keep_weights=0.5)
+    with pytest.raises(CheckpointError, match="cannot be kept: its heads or its layers are others"):
+        run.train(wrong, resume=False)
 
 
 def test_each_head_learns_from_the_teachers_that_have_it(root: Path) -> None:
