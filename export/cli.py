@@ -28,7 +28,7 @@ from stream.evaluation.rows import Row
 @click.option(
     "--evaluation",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Rows to compare on, as `downtick train` writes them; default: its test.jsonl.",
+    help="Texts to compare on, best with labels, as for `downtick evaluate`; default: the training's test.jsonl.",
 )
 @click.option(
     "--evaluation-rows",
@@ -76,7 +76,8 @@ def export(
 ) -> None:
     """Turn a checkpoint into a model bundle.
 
-    CHECKPOINT is a folder that `downtick train` wrote, such as runs/NAME/model.
+    CHECKPOINT is a folder that `downtick train` wrote, such as runs/NAME/model; or a bundle, to be had in another
+    precision.
     """
     try:
         from export import writing
@@ -84,7 +85,7 @@ def export(
         raise click.ClickException(
             f"exporting needs more packages ({error.name} is missing): pip install 'downtick[training]'"
         ) from error
-    from training.model import CheckpointError
+    from training.model import CheckpointError, read_description
 
     try:
         present = load_bundle(in_use) if in_use else None
@@ -92,7 +93,8 @@ def export(
             raise click.UsageError(
                 "--compare names the bundle that --out would replace; write to another folder"
             )
-        rows = writing.read_evaluation(evaluation or writing.find_evaluation(checkpoint), evaluation_rows)
+        file = evaluation or writing.find_evaluation(checkpoint)
+        rows = writing.read_evaluation(file, read_description(checkpoint).heads, evaluation_rows)
         bundle, parity = writing.export_bundle(
             checkpoint,
             out,

@@ -6,7 +6,7 @@ Errors:
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -21,12 +21,14 @@ from stream.bundle import (
     MODEL,
     TOKENIZER,
     Bundle,
+    Head,
     Manifest,
     Precision,
     put_in_place,
     write_manifest,
 )
-from stream.evaluation.rows import Row, read_rows
+from stream.evaluation.labelled import LabelledError, read_labelled
+from stream.evaluation.rows import Row
 from training.encoding import encode_rows
 from training.model import load_checkpoint
 from training.prediction import predict
@@ -49,14 +51,12 @@ def find_evaluation(checkpoint: Path) -> Path:
     )
 
 
-def read_evaluation(path: Path, limit: int | None) -> list[Row]:
-    """Rows to judge by, at most `limit`, chosen by text hash so that every run has the same."""
+def read_evaluation(path: Path, heads: Sequence[Head], limit: int | None) -> list[Row]:
+    """Rows to judge by, with labels or without, at most `limit`: by text hash, so that every run has the same."""
     try:
-        rows = list(read_rows(path))
-    except (OSError, ValueError) as error:
+        rows = read_labelled(path, heads, bare=True)
+    except LabelledError as error:
         raise ExportError(f"cannot evaluate: {error}") from error
-    if not rows:
-        raise ExportError(f"cannot evaluate: {path} holds no row")
     rows.sort(key=lambda row: sha256(row.text.encode("utf-8", "surrogatepass")).digest())
     return rows[:limit]
 
@@ -107,6 +107,7 @@ def export_bundle(
             maximum_tokens=description.maximum_tokens,
             padding_id=description.padding_id,
             encoder=description.encoder,
+            encoder_configuration=description.encoder_configuration,
             languages=description.languages,
             heads=heads,
             data=description.data,

@@ -91,6 +91,8 @@ class Manifest(BaseModel):
     """A text is cut to so many tokens, the special ones counted."""
     padding_id: int = Field(ge=0)
     encoder: str
+    encoder_configuration: dict[str, Any] = Field(default_factory=dict)
+    """Its shape, so that the bundle can be trained on."""
     languages: list[str]
     heads: list[Head] = Field(min_length=1)
     data: list[dict[str, Any]] = Field(default_factory=list)

@@ -29,6 +29,8 @@ class Selector:
     """Whether it is read over a time, as in `[5m]`."""
     earlier: bool = False
     """Whether it is read as it was, as with `offset 1h`."""
+    absent: bool = False
+    """Whether `absent(...)` begins with it, whose answer has the labels that are asked for."""
 
 
 @dataclass(slots=True)
@@ -75,7 +77,7 @@ def read(text: str) -> Expression:
         elif token[0].isalpha() and token not in _OPERATORS:
             if following == "(":
                 raise PromqlError(f"unknown function {token!r} in {text!r}")
-            selector = Selector(token, place)
+            selector = Selector(token, place, absent=tokens[place - 2 : place] == ["absent", "("])
             if following == "{":
                 selector.matchers = _matchers(tokens[place + 2 : ends[place + 1]], text)
                 place = ends[place + 1]

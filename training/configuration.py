@@ -98,7 +98,7 @@ class Options(BaseModel):
 
     name: str = Field(default="model", description="What the model is called in its bundle.")
     encoder: str = Field(
-        description="Hugging Face hub name or local folder of the encoder; a checkpoint is trained on."
+        description="Hugging Face hub name or local folder of the encoder; a checkpoint or bundle is trained on."
     )
     output: Path = Field(default=Path("runs/model"), description="Folder of the run.")
     data_root: Path = Field(
@@ -146,7 +146,7 @@ class Options(BaseModel):
     )
     teachers: list[Path] = Field(
         default_factory=list,
-        description="Checkpoints whose mean answers are learnt beside the labels, by the heads that they share.",
+        description="Checkpoints or bundles whose mean answers are learnt beside the labels, by heads they share.",
     )
     teacher_share: float = Field(
         default=0.7, gt=0, le=1, description="Of the loss, where there are teachers."

@@ -6,8 +6,10 @@ A checkpoint is a folder that this module writes and reads, and `export` convert
     tokenizer.json      the encoder's tokenizer
     classifier.json     heads, the encoder's shape, what it was trained on, what it scores
 
+A bundle can stand wherever a checkpoint can: its weights are read back (`training/restoration.py`).
+
 Errors:
-    CheckpointError     the folder is no checkpoint, or is incomplete
+    CheckpointError     the folder is neither a checkpoint nor a bundle, or is incomplete
 """
 
 from collections.abc import Sequence
@@ -23,7 +25,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.hub import cached_file
 
-from stream.bundle import TOKENIZER, Head, Scope
+from stream.bundle import MANIFEST, MODEL, TOKENIZER, BundleError, Head, Scope, load_bundle
+from training.restoration import RestorationError, read_weights
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "classifier.json"
@@ -130,8 +133,9 @@ def load_tokenizer(name: str) -> Tokenizer:
         assert path is not None  # only where asked not to raise
         tokenizer = Tokenizer.from_file(path)
     except (OSError, RuntimeError) as error:
+        silent = "the hub does not answer: " if isinstance(error, RuntimeError) else ""
         raise CheckpointError(
-            f"cannot get {TOKENIZER} of {name}: {_reason(error)}; "
+            f"cannot get {TOKENIZER} of {name}: {silent}{_first_line(error)}; "
             "name a local folder, or a model of the hub that has it"
         ) from error
     tokenizer.no_padding()
@@ -142,10 +146,10 @@ def load_tokenizer(name: str) -> Tokenizer:
 def new_classifier(encoder: str, heads: Sequence[HeadShape], dropout: float) -> Classifier:
     """A classifier on a pre-trained encoder (folder or hub name); its heads are still random.
 
-    Where the folder is a checkpoint, its encoder goes on from there, and so do the heads of the same name
-    and shape.
+    Where the folder is a checkpoint or a bundle, its encoder goes on from there, and so do the heads of the
+    same name and shape.
     """
-    if (Path(encoder) / DESCRIPTION).is_file():
+    if is_trained(Path(encoder)):
         earlier, _, _ = load_checkpoint(Path(encoder))
         model = Classifier(earlier.encoder, heads, dropout)
         known, shapes = earlier.state_dict(), model.state_dict()
@@ -161,22 +165,22 @@ def new_classifier(encoder: str, heads: Sequence[HeadShape], dropout: float) -> 
     try:
         pretrained = AutoModel.from_pretrained(encoder, dtype=torch.float32)
     except (OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"cannot load the encoder {encoder}: {_reason(error)}") from error
+        raise CheckpointError(f"cannot load the encoder {encoder}: {_first_line(error)}") from error
     return Classifier(pretrained, heads, dropout)
 
 
-def origin(encoder: str) -> str:
-    """What the encoder was before any fine-tuning: a hub name, or a folder's."""
+def is_trained(folder: Path) -> bool:
+    """Whether the folder is a checkpoint or a bundle, and no encoder that has yet to learn a task."""
+    return any((folder / name).is_file() for name in (DESCRIPTION, MANIFEST))
+
+
+def past(encoder: str) -> tuple[str, list[dict[str, Any]]]:
+    """What the encoder was before any fine-tuning, a hub name or a folder's, and the sets it then learnt from."""
     folder = Path(encoder)
-    if (folder / DESCRIPTION).is_file():
-        return Description.model_validate_json((folder / DESCRIPTION).read_bytes()).encoder
-    return folder.name if folder.is_dir() else encoder
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, RuntimeError):
-        return f"the hub does not answer ({_first_line(error)})"
-    return _first_line(error)
+    if is_trained(folder):
+        description = read_description(folder)
+        return description.encoder, description.data
+    return folder.name if folder.is_dir() else encoder, []
 
 
 def _first_line(error: Exception) -> str:
@@ -192,24 +196,45 @@ def save_checkpoint(folder: Path, model: Classifier, tokenizer: Tokenizer, descr
     (folder / DESCRIPTION).write_text(description.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
-def load_checkpoint(folder: Path) -> tuple[Classifier, Tokenizer, Description]:
-    """Read a checkpoint, on the CPU and ready to predict; raise `CheckpointError`."""
+def read_description(folder: Path) -> Description:
+    """What a checkpoint or a bundle says of itself; raise `CheckpointError`."""
+    if (folder / MANIFEST).is_file():
+        try:
+            manifest = load_bundle(folder).manifest
+        except BundleError as error:
+            raise CheckpointError(str(error)) from error
+        if not manifest.encoder_configuration:
+            raise CheckpointError(
+                f"{folder / MANIFEST} does not tell the encoder's shape: export the checkpoint again"
+            )
+        known = {name: getattr(manifest, name) for name in Description.model_fields}
+        return Description(**known | {"metrics": manifest.metrics.get("checkpoint", {})})
     try:
-        raw = (folder / DESCRIPTION).read_bytes()
-        description = Description.model_validate_json(raw)
+        return Description.model_validate_json((folder / DESCRIPTION).read_bytes())
     except OSError as error:
         raise CheckpointError(
             f"no checkpoint at {folder}: cannot read {DESCRIPTION} ({error.strerror}); "
-            "name a folder that `downtick train` wrote, such as runs/NAME/model"
+            "name a folder that `downtick train` wrote, such as runs/NAME/model, or a bundle"
         ) from error
     except ValidationError as error:
         raise CheckpointError(f"{folder / DESCRIPTION} is damaged: {error}") from error
+
+
+def load_checkpoint(folder: Path) -> tuple[Classifier, Tokenizer, Description]:
+    """Read a checkpoint or a bundle, on the CPU and ready to predict; raise `CheckpointError`."""
+    description = read_description(folder)
     shape = dict(description.encoder_configuration)
     configuration = AutoConfig.for_model(shape.pop("model_type"), **shape)
     encoder = AutoModel.from_config(configuration)  # type: ignore[no-untyped-call]
     model = Classifier(encoder, description.heads, dropout=0.0)
+    bundled = (folder / MANIFEST).is_file()
+    file = folder / (MODEL if bundled else WEIGHTS)
     try:
-        model.load_state_dict(load_file(folder / WEIGHTS))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS} does not fit: {error}") from error
+        model.load_state_dict(_bundled_weights(file) if bundled else load_file(file))
+    except (OSError, SafetensorError, RestorationError, RuntimeError) as error:
+        raise CheckpointError(f"{file} does not fit: {error}") from error
     return model.eval(), load_tokenizer(str(folder)), description
+
+
+def _bundled_weights(file: Path) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(value) for name, value in read_weights(file).items()}

@@ -20,7 +20,7 @@ from training.calibration import calibrate
 from training.configuration import Head, Options, resolve_heads
 from training.dataset import Corpus, build_corpus, own_name
 from training.distillation import keep_layers, load_teachers, mix_weights, weights_to_keep
-from training.model import Description, load_tokenizer, new_classifier, origin, save_checkpoint
+from training.model import Description, load_tokenizer, new_classifier, past, save_checkpoint
 from training.report import mistakes, write_report
 from training.trainer import Board, Encoded, FineTuner, last_checkpoint
 
@@ -58,15 +58,16 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         if options.teachers
         else None
     )
+    encoder, learnt = past(options.encoder)
     description = Description(
         name=options.name,
-        encoder=origin(options.encoder),
+        encoder=encoder,
         encoder_configuration=_configuration(model.encoder),
         heads=[_untuned(head) for head in heads],
         maximum_tokens=options.maximum_tokens,
         padding_id=model.encoder.config.pad_token_id or 0,
         languages=_languages(corpus),
-        data=_provenance(options, corpus),
+        data=_provenance(options, corpus, learnt),
     )
     encoded = {
         split: Encoded(
@@ -203,9 +204,10 @@ def _languages(corpus: Corpus) -> list[str]:
     ]
 
 
-def _provenance(options: Options, corpus: Corpus) -> list[dict[str, Any]]:
+def _provenance(options: Options, corpus: Corpus, learnt: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The sets of this run, after those that the model had learnt from before."""
     counts = Counter(row.source for row in corpus.rows["train"])
-    return [
+    now = [
         {"name": data.name, "rows": counts[data.name], "licence": data.licence}
         for data in options.data
         if counts[data.name]
@@ -213,6 +215,8 @@ def _provenance(options: Options, corpus: Corpus) -> list[dict[str, Any]]:
         {"name": own_name(path), "rows": counts[own_name(path)], "licence": "its owner's"}
         for path in options.own_labels
     ]
+    names = {one["name"] for one in now}
+    return [one for one in learnt if one["name"] not in names] + now
 
 
 def _write_preparation(options: Options, corpus: Corpus) -> None:

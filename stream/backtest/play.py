@@ -23,24 +23,31 @@ def play_events(
     They are read and scored once for all settings that ask for the same reading.
     """
     tests: dict[int, Backtest] = {}
-    while len(tests) < len(settings):
-        first = settings[next(place for place in range(len(settings)) if place not in tests)]
-        alike = [place for place, one in enumerate(settings) if _reading(one) == _reading(first)]
+    lines: list[str] = []
+    readings = [_reading(one) for one in settings]
+    for place, reading in enumerate(readings):
+        if place in tests:
+            continue
+        first = settings[place]
+        alike = [other for other, its in enumerate(readings) if its == reading]
         with Scorer(first, cache) as scorer, Progress(disable=not sys.stderr.isatty()) as progress:
             watchlist = load_watchlist(first.watchlist) if first.watchlist else Watchlist([])
-            for place in alike:
-                tests[place] = Backtest(settings[place].spikes, _rules(settings[place], scorer))
+            tests |= {
+                other: Backtest(settings[other].spikes, _rules(settings[other], scorer)) for other in alike
+            }
             feed = Feed(files, first, scorer, watchlist)
             task = progress.add_task("events", total=len(feed))
             for event in feed:
-                for place in alike:
-                    tests[place].take(event.time, event.pairs, event.bundle)
+                for other in alike:
+                    tests[other].take(event.time, event.pairs, event.bundle)
                 progress.update(task, completed=feed.tally.events)
+        if not lines:
+            refused = f", {feed.tally.refused:,} of them refused" if feed.tally.refused else ""
+            lines.append(f"{feed.tally.events:,} events{refused}")
     ordered = [tests[place] for place in range(len(settings))]
     for test in ordered:
         test.finish()
-    refused = f", {feed.tally.refused:,} of them refused" if feed.tally.refused else ""
-    return ordered, [f"{feed.tally.events:,} events{refused}"]
+    return ordered, lines
 
 
 def _reading(settings: Settings) -> tuple[object, ...]:

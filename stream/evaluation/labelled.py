@@ -51,8 +51,8 @@ class LabelledError(Exception):
     """A file of labelled rows cannot be used."""
 
 
-def read_labelled(file: Path, heads: Sequence[HeadShape]) -> list[Row]:
-    """All rows of a JSONL or CSV file; those without any label are left out."""
+def read_labelled(file: Path, heads: Sequence[HeadShape], *, bare: bool = False) -> list[Row]:
+    """All rows of a JSONL or CSV file; those without any label only where `bare` ones are of use."""
     rows = []
     try:
         for number, record in _records(file):
@@ -62,14 +62,15 @@ def read_labelled(file: Path, heads: Sequence[HeadShape]) -> list[Row]:
                 raise LabelledError(f"{file}, line {number}: not a row: {error!r}") from error
             except ValueError as error:
                 raise LabelledError(f"{file}, line {number}: {error}") from error
-            if row.targets or row.entities:
+            if bare or row.targets or row.entities:
                 rows.append(row)
     except OSError as error:
         raise LabelledError(f"cannot read {file}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise LabelledError(f"{file} cannot be read: {error}") from error
     if not rows:
-        raise LabelledError(f"{file} holds no row with a label of {', '.join(head.name for head in heads)}")
+        wanted = "" if bare else f" with a label of {', '.join(head.name for head in heads)}"
+        raise LabelledError(f"{file} holds no row{wanted}")
     return rows
 
 

@@ -247,8 +247,7 @@ def test_a_rule_says_how_bad_it_is_and_what_to_do(rule: dict[str, Any]) -> None:
 def test_a_rule_speaks_only_of_labels_that_it_keeps(rule: dict[str, Any]) -> None:
     expression = promql.read(rule["expr"])
     spoken = set(re.findall(r"\$labels\.(\w+)", "".join(rule["annotations"].values())))
-    # What is absent has the labels that were asked for.
-    absent = {label for one in expression.selectors for label in one.matchers if "absent" in expression.calls}
+    absent = {label for one in expression.selectors if one.absent for label in one.matchers}
     assert spoken <= absent | (expression.grouped if expression.aggregates else SCRAPE_LABELS)
 
 

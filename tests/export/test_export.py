@@ -8,108 +8,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import torch
-from click.testing import CliRunner
-from tiny_run import BAD, GOOD, make_encoder
+from tiny_checkpoint import HEADS, LABELS, run_export
 
-from export.cli import export
 from export.conversion import run_session, session
 from export.parity import compare
-from stream.bundle import Bundle, Head, load_bundle
-from stream.engine.encoding import Encoding, pad
-from stream.evaluation.rows import Entity, Row, Target, write_rows
-from stream.names import places
-from training.encoding import encode
+from stream.bundle import Bundle, load_bundle
+from stream.engine.encoding import Encoding
+from stream.evaluation.rows import Row, Target, write_rows
 from training.model import (
     Classifier,
-    Description,
-    load_tokenizer,
-    new_classifier,
-    save_checkpoint,
 )
-
-LABELS = ["negative", "neutral", "positive"]
-HEADS = [
-    Head(name="sentiment", kind="single", labels=LABELS, temperature=1.5),
-    Head(name="topics", kind="multi", labels=["money", "crime"], thresholds=[0.4, 0.6]),
-    Head(name="entity_sentiment", kind="single", labels=LABELS, scope="entity", fallback="sentiment"),
-]
-
-
-def fit(model: Classifier, encodings: list[Encoding], labels: list[int]) -> None:
-    """Make the answers confident: parity of a random model would be a matter of ties."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    batch = {name: torch.from_numpy(array) for name, array in pad(encodings, 0).items()}
-    target = torch.tensor(labels)
-    model.train()
-    for _ in range(40):
-        optimizer.zero_grad()
-        logits = model(**batch)
-        topics = torch.nn.functional.one_hot(target, 3)[:, :2].float()
-        loss = torch.nn.functional.cross_entropy(logits["sentiment"], target)
-        loss = loss + torch.nn.functional.cross_entropy(logits["entity_sentiment"], target)
-        loss = loss + torch.nn.functional.binary_cross_entropy_with_logits(logits["topics"], topics)
-        loss.backward()
-        optimizer.step()
-    model.eval()
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that tells good words from bad ones, with labelled rows beside it."""
-    root = tmp_path_factory.mktemp("checkpoint")
-    encoder = make_encoder(root / "encoder")
-    tokenizer = load_tokenizer(str(encoder))
-    model = new_classifier(str(encoder), HEADS, 0.0)
-    texts = [f"{word} word{number}" for word in [*BAD, *GOOD] for number in range(20)]
-    labels = [0] * 100 + [2] * 100
-    spans = [[places(text, [text.split()[1]])] for text in texts]
-    fit(model, encode(tokenizer, texts, spans, 16), labels)
-    description = Description(
-        name="tiny",
-        encoder="a random encoder",
-        encoder_configuration=json.loads((encoder / "config.json").read_text(encoding="utf-8")),
-        heads=HEADS,
-        maximum_tokens=16,
-        padding_id=0,
-        languages=["en"],
-        data=[{"name": "words", "rows": 200, "licence": "not stated"}],
-        metrics={"sentiment": {"all": {"rows": 200, "macro_f1": 0.98, "labels": {}}}},
-    )
-    save_checkpoint(root / "model", model, tokenizer, description)
-    write_rows(
-        root / "test.jsonl",
-        [
-            Row(
-                text,
-                "words",
-                "en",
-                {"sentiment": target},
-                "test",
-                entities=(Entity(text.split()[1], tuple(own[0]), {"entity_sentiment": target}),),
-            )
-            for text, label, own in zip(texts, labels, spans, strict=True)
-            for target in (Target(frozenset({LABELS[label]}), frozenset(LABELS)),)
-        ],
-    )
-    return root / "model"
-
-
-def run_export(*arguments: Any) -> Any:
-    return CliRunner().invoke(export, [str(argument) for argument in arguments])
-
-
-@pytest.fixture(scope="module")
-def bundles(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
-    """The checkpoint exported by the command to each precision."""
-    root = tmp_path_factory.mktemp("bundles")
-    (root / "notes.md").write_text("It knows ten words.", encoding="utf-8")
-    for precision in ("int8", "fp16", "fp32"):
-        result = run_export(
-            checkpoint, "--out", root / precision, "--precision", precision, "--notes", root / "notes.md"
-        )
-        assert result.exit_code == 0, (result.output, result.exception)
-    return {name: load_bundle(root / name) for name in ("int8", "fp16", "fp32")}
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp16", "fp32"])

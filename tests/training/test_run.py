@@ -178,7 +178,7 @@ def test_a_hub_that_does_not_answer_ends_in_one_message(
     options = configuration(tmp_path / "some-model", make_data(tmp_path / "data"), tmp_path / "out")
     result = CliRunner().invoke(train, ["--config", str(write_configuration(tmp_path / "run.yaml", options))])
     assert result.exit_code == 1
-    assert "some-model: the hub does not answer (Cannot send a request" in result.output.splitlines()[-1]
+    assert "some-model: the hub does not answer: Cannot send a request" in result.output.splitlines()[-1]
 
 
 def test_the_encoder_rests_while_the_heads_learn_alone(tmp_path: Path) -> None:

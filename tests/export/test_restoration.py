@@ -1,0 +1,95 @@
+"""A bundle read back: who has it needs no checkpoint to train on, or to export for another device."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from tiny_checkpoint import run_export
+
+from stream.bundle import Bundle, load_bundle, write_manifest
+from stream.engine.encoding import Encoding
+from training.model import CheckpointError, load_checkpoint, new_classifier
+from training.prediction import predict
+from training.restoration import RestorationError, read_weights
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("int8", 1 / 60), ("fp16", 1e-3), ("fp32", 1e-6)])
+def test_the_weights_are_those_of_the_checkpoint_in_the_precision_of_the_bundle(
+    checkpoint: Path, bundles: dict[str, Bundle], precision: str, tolerance: float
+) -> None:
+    known = load_checkpoint(checkpoint)[0].state_dict()
+    found = load_checkpoint(bundles[precision].folder)[0].state_dict()
+    assert set(found) == set(known)
+    for name, value in known.items():
+        assert (found[name] - value).abs().max() <= tolerance * value.abs().max().clamp(min=1e-3), name
+
+
+def test_a_bundle_says_of_itself_what_its_checkpoint_said(
+    checkpoint: Path, bundles: dict[str, Bundle]
+) -> None:
+    description = load_checkpoint(checkpoint)[2]
+    found = load_checkpoint(bundles["int8"].folder)[2]
+    assert found == description.model_copy(update={"heads": bundles["int8"].manifest.heads})
+
+
+def test_a_bundle_that_is_read_back_and_exported_judges_as_before(
+    checkpoint: Path, bundles: dict[str, Bundle], tmp_path: Path
+) -> None:
+    rows = checkpoint.parent / "test.jsonl"
+    result = run_export(bundles["int8"].folder, "--out", tmp_path / "again", "--evaluation", rows)
+    assert result.exit_code == 0, result.output
+    once, again = (
+        read_weights(folder / "model.onnx") for folder in (bundles["int8"].folder, tmp_path / "again")
+    )
+    assert set(once) == set(again)
+    for name, value in once.items():
+        np.testing.assert_allclose(value, again[name], atol=1e-6, err_msg=name)
+
+
+def test_a_bundle_for_cpus_becomes_one_for_gpus(
+    checkpoint: Path, bundles: dict[str, Bundle], tmp_path: Path
+) -> None:
+    rows = checkpoint.parent / "test.jsonl"
+    out = tmp_path / "fp16"
+    result = run_export(bundles["int8"].folder, "--out", out, "--precision", "fp16", "--evaluation", rows)
+    assert result.exit_code == 0, result.output
+    assert load_bundle(out).manifest.precision == "fp16"
+
+
+def test_training_goes_on_from_a_bundle(bundles: dict[str, Bundle]) -> None:
+    folder = bundles["int8"].folder
+    earlier, _, description = load_checkpoint(folder)
+    model = new_classifier(str(folder), description.heads, dropout=0.0).eval()
+    texts = [Encoding([2, 5, 9, 3], [[1]]), Encoding([2, 6, 3], [])]
+    before = predict(earlier, description.heads, texts, description.padding_id, 2)
+    now = predict(model, description.heads, texts, description.padding_id, 2)
+    for name, logits in before.items():
+        np.testing.assert_array_equal(now[name], logits)
+
+
+def test_a_bundle_that_does_not_tell_its_encoders_shape_is_refused(
+    bundles: dict[str, Bundle], tmp_path: Path
+) -> None:
+    for file in bundles["int8"].folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    write_manifest(tmp_path, bundles["int8"].manifest.model_copy(update={"encoder_configuration": {}}))
+    with pytest.raises(CheckpointError, match="does not tell the encoder's shape"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_damaged_bundle_is_not_read(bundles: dict[str, Bundle], tmp_path: Path) -> None:
+    for file in bundles["int8"].folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "tokenizer.json").write_text(json.dumps({}))
+    with pytest.raises(CheckpointError, match="damaged or tampered with"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_graph_of_something_else_is_refused(tmp_path: Path) -> None:
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "g", values[:1], values[1:])
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "other.onnx")
+    with pytest.raises(RestorationError, match="names no parameter"):
+        read_weights(tmp_path / "other.onnx")
