@@ -59,6 +59,8 @@ class Head(BaseModel):
     scope: Scope = "text"
     fallback: str | None = None
     """Of a head over entities: the head over texts that answers for an entity which no token spells."""
+    own_layers: int = Field(default=0, ge=0)
+    """Of a head over entities: how many of the encoder's last layers it has a version of to itself."""
     temperature: float = Field(default=1.0, gt=0)
     offsets: list[float] = Field(default_factory=list)
     """Added to the scaled logits, one per label; empty means none."""

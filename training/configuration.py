@@ -78,10 +78,14 @@ class HeadOptions(BaseModel):
     fallback: str | None = None
     """Of a head over entities: the head over texts, with the same labels, that answers for an entity
     which is not in the text."""
+    own_layers: int = Field(default=0, ge=0)
+    """Of a head over entities: how many of the encoder's last layers are copied, to learn for it alone."""
     weight: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
     def _has_labels(self) -> Self:
+        if self.own_layers and self.scope == "text":
+            raise ValueError("only a head over entities can have layers of its own")
         if bool(self.labels) == (self.taxonomy is not None):
             raise ValueError("name either `labels` or a `taxonomy`, and not both")
         if self.labels and (len(self.labels) < 2 or len(set(self.labels)) < len(self.labels)):
@@ -135,6 +139,10 @@ class Options(BaseModel):
         le=1,
         description="Share of texts whose companies and cashtags are exchanged for others of their set.",
     )
+    learning_heads: list[str] = Field(
+        default_factory=list,
+        description="Heads that learn while all else stays as it is; by default everything learns.",
+    )
     keep_weights: float = Field(
         default=0.0,
         ge=0,
@@ -179,6 +187,9 @@ class Options(BaseModel):
         heads = [head.name for head in self.heads]
         if len(set(heads)) < len(heads):
             raise ValueError("heads: two heads have the same name")
+        strange = sorted(set(self.learning_heads) - set(heads))
+        if strange:
+            raise ValueError(f"learning_heads: there is no head {strange[0]!r}, only: {', '.join(heads)}")
         names = [data.name for data in self.data]
         if len(set(names)) < len(names):
             raise ValueError("data: two sets have the same name")
@@ -222,6 +233,7 @@ class Head(BaseModel):
     labels: tuple[str, ...]
     scope: Scope = "text"
     fallback: str | None = None
+    own_layers: int = 0
     weight: float = 1.0
     taxonomy: Taxonomy | None = None
 
@@ -244,6 +256,7 @@ def resolve_heads(options: Options) -> list[Head]:
                 labels=labels,
                 scope=head.scope,
                 fallback=head.fallback,
+                own_layers=head.own_layers,
                 weight=head.weight,
                 taxonomy=taxonomy,
             )

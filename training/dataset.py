@@ -2,6 +2,7 @@
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,6 +45,8 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
         train += _unlabelled(options, {text_key(row.text) for row in rows})
     train = _cap(train, options)
     train, cued = add_cues(train, heads)
+    if options.learning_heads and not options.teachers:
+        train = [row for row in train if _says(row, options.learning_heads)]
     random.Random(options.seed).shuffle(train)
     return Corpus(
         rows={
@@ -55,6 +58,12 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
         cross_set_conflicts=conflicts,
         cued=cued,
     )
+
+
+def _says(row: Row, heads: Sequence[str]) -> bool:
+    """Whether something of these heads can be learnt from the row."""
+    known = set(row.targets).union(*(entity.targets for entity in row.entities))
+    return not known.isdisjoint(heads)
 
 
 def own_name(path: Path) -> str:

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import torch
 from transformers import TrainerCallback, set_seed
 
 from stream.bundle import Head as BundleHead
-from stream.evaluation.prediction import Logits
 from stream.evaluation.rows import Split, rows_of, write_rows
 from stream.evaluation.summary import summarise
 from training.augmentation import NameSwap
@@ -20,7 +19,7 @@ from training.calibration import calibrate
 from training.configuration import Head, Options, resolve_heads
 from training.dataset import Corpus, build_corpus, own_name
 from training.distillation import keep_layers, load_teachers, mix_weights, weights_to_keep
-from training.model import Description, load_tokenizer, new_classifier, past, save_checkpoint
+from training.model import CheckpointError, Description, load_tokenizer, new_classifier, past, save_checkpoint
 from training.report import mistakes, write_report
 from training.trainer import Board, Encoded, FineTuner, last_checkpoint
 
@@ -58,16 +57,16 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         if options.teachers
         else None
     )
-    encoder, learnt = past(options.encoder)
+    earlier = past(options.encoder)
     description = Description(
         name=options.name,
-        encoder=encoder,
+        encoder=earlier.encoder if earlier else _name(options.encoder),
         encoder_configuration=_configuration(model.encoder),
-        heads=[_untuned(head) for head in heads],
+        heads=_described(options, heads, earlier.heads if earlier else []),
         maximum_tokens=options.maximum_tokens,
         padding_id=model.encoder.config.pad_token_id or 0,
         languages=_languages(corpus),
-        data=_provenance(options, corpus, learnt),
+        data=_provenance(options, corpus, earlier.data if earlier else []),
     )
     encoded = {
         split: Encoded(
@@ -111,7 +110,12 @@ def train(options: Options, *, resume: bool) -> Path:
 
     valid = trainer.predict_rows(encoded["valid"])
     test = trainer.predict_rows(encoded["test"])
-    calibrated = calibrate_heads(prepared.description.heads, valid, encoded["valid"])
+    calibrated = [
+        calibrate(head, valid[head.name], *encoded["valid"].masks[head.name])
+        if learns(options, head.name)
+        else head
+        for head in prepared.description.heads
+    ]
     apart = [data.name for data in options.data if data.evaluate_only]
     summary = summarise(calibrated, test, corpus.rows["test"], apart)
     finished = prepared.description.model_copy(
@@ -132,10 +136,6 @@ def train(options: Options, *, resume: bool) -> Path:
         history=trainer.state.log_history,
     )
     return options.output / MODEL
-
-
-def calibrate_heads(heads: list[BundleHead], logits: Logits, encoded: Encoded) -> list[BundleHead]:
-    return [calibrate(head, logits[head.name], *encoded.masks[head.name]) for head in heads]
 
 
 def headline(summary: dict[str, Any], heads: list[BundleHead]) -> dict[str, Any]:
@@ -177,15 +177,40 @@ def _round(value: float) -> float:
     return value if isinstance(value, int) else round(value, 4)
 
 
-def _untuned(head: Head) -> BundleHead:
-    return BundleHead(
-        name=head.name,
-        kind=head.kind,
-        labels=list(head.labels),
-        scope=head.scope,
-        fallback=head.fallback,
-        thresholds=[0.5] * len(head.labels) if head.kind == "multi" else [],
-    )
+def _described(options: Options, heads: list[Head], earlier: Sequence[BundleHead]) -> list[BundleHead]:
+    """The heads before anything is fitted; those that do not learn keep what was fitted to them."""
+    found = []
+    for head in heads:
+        untuned = BundleHead(
+            name=head.name,
+            kind=head.kind,
+            labels=list(head.labels),
+            scope=head.scope,
+            fallback=head.fallback,
+            own_layers=head.own_layers,
+            thresholds=[0.5] * len(head.labels) if head.kind == "multi" else [],
+        )
+        if learns(options, head.name):
+            found.append(untuned)
+            continue
+        known = next((one for one in earlier if one.name == head.name), None)
+        fitted = {"temperature", "offsets", "thresholds"}
+        if known is None or known.model_dump(exclude=fitted) != untuned.model_dump(exclude=fitted):
+            raise CheckpointError(
+                f"{head.name} is not among learning_heads, and {options.encoder} has no such head to keep as it is"
+            )
+        found.append(known)
+    return found
+
+
+def learns(options: Options, head: str) -> bool:
+    """Whether the run trains and calibrates the head."""
+    return not options.learning_heads or head in options.learning_heads
+
+
+def _name(encoder: str) -> str:
+    """A hub name, or a folder's without what leads to it."""
+    return Path(encoder).name if Path(encoder).is_dir() else encoder
 
 
 def _configuration(encoder: Any) -> dict[str, Any]:

@@ -234,7 +234,8 @@ class FineTuner(Trainer):
 
 
 class Freeze(TrainerCallback):
-    """Lets the heads learn alone for the first passes, and the embeddings never if they are not to.
+    """Lets the heads learn alone for the first passes, only some of them if others are to stay as they are, and
+    the embeddings never if they are not to.
 
     What a random head would have the encoder do is noise, which few examples never mend.
     """
@@ -252,6 +253,11 @@ class Freeze(TrainerCallback):
         **_: Any,
     ) -> None:
         encoder = self.model.encoder
+        if self.options.learning_heads:
+            self.model.requires_grad_(requires_grad=False)
+            for parameter in self.model.of_heads(self.options.learning_heads):
+                parameter.requires_grad = True
+            return
         frozen = (state.epoch or 0) < self.options.frozen_epochs
         encoder.requires_grad_(requires_grad=not frozen)
         if frozen:
