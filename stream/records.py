@@ -20,7 +20,10 @@ def _epoch_to_datetime(value: Any) -> Any:
     """Read a bare number as Unix time: seconds, or milliseconds where seconds would pass the year 5000."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return value
-    return value / 1000 if abs(value) > 1e11 else value
+    try:
+        return value / 1000 if abs(value) > 1e11 else value
+    except OverflowError as error:
+        raise ValueError("a number of so many digits is no time") from error
 
 
 def _in_utc(value: datetime) -> datetime:

@@ -1,7 +1,9 @@
 """The stream's own time, by which an event from the future is put in its place. Pure."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+
+from stream.records import EARLIEST
 
 
 class PartitionClock:
@@ -27,11 +29,11 @@ class PartitionClock:
         `claimed` is the event's own time, `recorded` the broker's, `wall` the time now.
         """
         if claimed is None:
-            time = min(recorded + self._ahead, wall)
+            time = self._since(recorded, wall)
             self._move_to(time)
             return time, False
         if claimed > wall + self._tolerance:
-            return min(recorded + self._ahead, wall), True
+            return self._since(recorded, wall), True
         if not self._told:
             self._told, self.reached = True, None
         if self._move_to(claimed):
@@ -50,6 +52,14 @@ class PartitionClock:
         except (ValueError, OverflowError):
             return
         self.reached, self._ahead, self._told = moment, difference, True
+
+    def _since(self, recorded: datetime, wall: datetime) -> datetime:
+        """Where the stream had got to when the broker recorded an event, within what a record can say."""
+        try:
+            time = recorded + self._ahead
+        except OverflowError:
+            time = recorded
+        return max(EARLIEST, min(time, wall))
 
     def _move_to(self, time: datetime) -> bool:
         if self.reached is not None and time <= self.reached:
@@ -79,6 +89,11 @@ class StreamClock:
         if self._reached is None or self._moved_at is None:
             return None
         return self._reached + max(wall - self._moved_at, timedelta())
+
+
+def recorded_time(milliseconds: int, wall: datetime) -> datetime:
+    """A record's timestamp as a time, and never one ahead of `wall`: some producers count in microseconds."""
+    return datetime.fromtimestamp(min(max(milliseconds, 0) / 1000, wall.timestamp()), UTC)
 
 
 def newest(clocks: Iterable[PartitionClock]) -> datetime | None:

@@ -41,11 +41,14 @@ def decode(value: bytes | None, *, maximum_bytes: int) -> Decoded | Rejection:
     try:
         # Not pydantic's own parser: that one refuses lone surrogates, which forums do produce.
         content = json.loads(text)
+        if isinstance(content, dict):
+            # Of fields that a producer added nothing is read, however deep they are nested.
+            content = {key: _encodable(content[key]) for key in content if key in NewsEvent.model_fields}
     except (ValueError, RecursionError) as error:
         return Rejection(DeadLetterReason.NOT_JSON, str(error) or type(error).__name__)
     if not isinstance(content, dict):
         return Rejection(DeadLetterReason.INVALID, f"a JSON object is expected, not {_kind(content)}")
-    return _validate({str(key): _encodable(content[key]) for key in content})
+    return _validate(content)
 
 
 def _validate(content: dict[str, Any]) -> Decoded | Rejection:

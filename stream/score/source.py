@@ -93,6 +93,8 @@ class Source:
             heartbeat_interval_ms=int(session * 1000 / 5),
             max_poll_interval_ms=1_000_000,
             rebalance_timeout_ms=60_000,
+            # What a transaction has withdrawn is sent again by its producer, and must not count twice.
+            isolation_level="read_committed",
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=4 * 1024 * 1024,
         )
@@ -155,7 +157,10 @@ class Source:
 
     def _behind(self) -> list[int]:
         """Partitions that have more to read, or of which that is not known yet."""
-        ends = {place.partition: self._consumer.highwater(place) for place in self._consumer.assignment()}
+        # Behind the last stable offset there may be records of an open transaction, which cannot be read yet.
+        ends = {
+            place.partition: self._consumer.last_stable_offset(place) for place in self._consumer.assignment()
+        }
         return [
             number
             for number, end in ends.items()

@@ -25,7 +25,7 @@ from stream.kafka import StallError, new_producer
 from stream.metrics import ScoreMetrics
 from stream.records import DeadLetter, DeadLetterReason, Observation, Position, ScoredEvent
 from stream.review.sampling import sample
-from stream.score.clock import StreamClock, newest
+from stream.score.clock import StreamClock, newest, recorded_time
 from stream.score.compose import Accepted, compose, find_mentions, gather
 from stream.score.decode import Decoded, Rejection
 from stream.score.publish import Outgoing, Publisher, base64_of
@@ -191,7 +191,7 @@ class ScoreStage(Service):
     def _accept(self, record: ConsumerRecord, content: Decoded) -> Accepted:
         clock = self._source.clock(record.partition)
         wall = datetime.now(UTC)
-        moment, in_future = clock.place(content.event.time, _recorded_at(record), wall)
+        moment, in_future = clock.place(content.event.time, recorded_time(record.timestamp, wall), wall)
         if in_future:
             self._metrics.event_in_future()
         mentions = find_mentions(content.event, content.text, self._watchlist)
@@ -201,14 +201,14 @@ class ScoreStage(Service):
         return Position(topic=self._settings.topics.source, partition=record.partition, offset=record.offset)
 
     def _dead_letter(self, record: ConsumerRecord, rejection: Rejection) -> DeadLetter:
-        position = self._position(record)
+        position, now = self._position(record), datetime.now(UTC)
         self.log.warning("dead letter: %s at %s: %s", rejection.reason.value, position, rejection.detail)
         return DeadLetter(
             reason=rejection.reason,
             detail=rejection.detail[:1_000],
             position=position,
-            recorded_at=_recorded_at(record),
-            failed_at=datetime.now(UTC),
+            recorded_at=recorded_time(record.timestamp, now),
+            failed_at=now,
             key_base64=base64_of(record.key),
             value_base64=base64_of(record.value),
             value_bytes=len(record.value or b""),
@@ -253,7 +253,3 @@ class ScoreStage(Service):
         self._assigned = True
         self._moved_at = time.monotonic()
         self._may_fetch.set()
-
-
-def _recorded_at(record: ConsumerRecord) -> datetime:
-    return datetime.fromtimestamp(max(record.timestamp, 0) / 1000, UTC)

@@ -6,6 +6,7 @@ and what a state knows already it counts no second time. The consumer group's ow
 Faust drops records that arrive while it resumes after a rebalance, and may then commit past them.
 """
 
+from datetime import datetime
 from enum import Enum
 
 PATIENCE_SECONDS = 1.0
@@ -28,7 +29,10 @@ class Cursor:
     def __init__(self, partition: int, saved: bytes | None) -> None:
         """`saved` is what `dump` gave, or none for a partition that was never read."""
         self.key = cursor_key(partition)
-        self.following = int(saved or 0)
+        following, _, time = (saved or b"0").decode().partition(" ")
+        self.following = int(following)
+        self.time = datetime.fromisoformat(time) if time else None
+        """The event time that the last tick before the cursor has told the subjects."""
         self._went_back_at: float | None = None
 
     def meet(self, offset: int, now: float) -> Step:
@@ -43,14 +47,15 @@ class Cursor:
         self._went_back_at = now
         return Step.GO_BACK
 
-    def pass_over(self, offset: int) -> None:
-        """The record at `offset` is done."""
+    def pass_over(self, offset: int, time: datetime | None = None) -> None:
+        """The record at `offset` is done; of a tick that was heeded, `time` is what it told."""
         self.following = offset + 1
+        self.time = time or self.time
         self._went_back_at = None
 
     def dump(self) -> bytes:
         """The cursor as the log keeps it."""
-        return b"%d" % self.following
+        return f"{self.following} {self.time.isoformat()}".encode() if self.time else b"%d" % self.following
 
 
 def cursor_key(partition: int) -> bytes:

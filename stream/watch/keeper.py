@@ -34,8 +34,13 @@ class Partition:
         rules: Rules | None = None,
         *,
         saves: bool = True,
+        time: datetime | None = None,
     ) -> None:
-        """Without `saves` the states of the changes are left empty: packing them takes most of the time."""
+        """Without `saves` the states of the changes are left empty: packing them takes most of the time.
+
+        `time` is what the subjects were last told by `pass_time`: what did not change them was not saved, and an
+        alert that begins now is to have the id that it would have had for the owner before.
+        """
         self._settings = settings
         self._saves = saves
         self._rules = rules or Rules()
@@ -49,6 +54,10 @@ class Partition:
         """The newest event time that this partition has heard of."""
         for subject in self._subjects.values():
             self._moved_to(subject.clock)
+        if time is not None:
+            self._moved_to(time)
+            for name in self._active:
+                self._subjects[name].advance(time)
 
     def __len__(self) -> int:
         return len(self._subjects)
@@ -87,6 +96,11 @@ class Partition:
             change = self._change(name, closed_only=False, silenced=silenced)
             if change.alerts or change.windows:
                 yield change
+
+    def state(self, name: str) -> bytes | None:
+        """A subject's state; None where it has none here."""
+        subject = self._subjects.get(name)
+        return None if subject is None else subject.dump()
 
     def firing(self) -> Iterable[Alert]:
         """The alerts that fire now, muted ones left out."""

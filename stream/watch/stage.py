@@ -6,8 +6,9 @@ What it guarantees, in this order, for every record:
     3. alerts and rows of the trend are sent, and confirmed by the broker
     4. the state that remembers them, and after it the cursor behind the record, are sent to the states' log,
        and confirmed by the broker
-A crash before 4 repeats 2 and 3 with the same ids and revisions. A new owner of the partition reads its log
-and goes on from the cursor there. The offsets that Faust commits decide nothing: a record that arrives while
+A crash before 4 repeats 2 and 3 with the same ids and revisions. A new owner of the partition claims its log
+and goes on from the cursor there; what an earlier owner still writes counts no more, and where it has written
+over states, they are written again. The offsets that Faust commits decide nothing: a record that arrives while
 Faust resumes after a rebalance is dropped, and may be committed over.
 """
 
@@ -112,18 +113,29 @@ class WatchStage(Service):
         if self._explainer is not None:
             await asyncio.to_thread(self._explainer.close)
 
+    @property
+    def _glance_seconds(self) -> float:
+        return min(self._settings.watch.stall_seconds / 4, 2.0)
+
+    @Service.task
+    async def _look_for_work(self) -> None:
+        """Look after partitions of which no record comes; to have nothing to do is progress."""
+        while not self.should_stop:
+            await self.sleep(self._glance_seconds)
+            if not await self._waits():
+                self._moved_at = time.monotonic()
+
     @Service.task
     async def _watch_progress(self) -> None:
+        """End the process where nothing moves. It waits for nothing itself: a record in hand may hang."""
         limit = self._settings.watch.stall_seconds
         while not self.should_stop:
-            await self.sleep(min(limit / 4, 2.0))
+            await self.sleep(self._glance_seconds)
             try:
                 self._freeze.check()
             except FencedError as error:
                 self._fail(error)
-            if not await self._waits():
-                self._moved_at = time.monotonic()
-            elif time.monotonic() - self._moved_at > limit:
+            if time.monotonic() - self._moved_at > limit:
                 topic = self._settings.topics.observed
                 raise StallError(f"records wait in {topic}, and none was handled for {limit:.0f} s")
 
@@ -191,13 +203,14 @@ class WatchStage(Service):
         """What is known of a partition; None where it is taken away while its log is read."""
         if number in self._owned:
             return self._owned[number]
-        rows = await self._log.read(number, abandoned=self._abandoned)
+        rows = await self._log.take_over(number, abandoned=self._abandoned)
         if rows is None:
             return None
         cursor = Cursor(number, rows.get(cursor_key(number)))
         states = {key.decode(): state for key, state in rows.items() if not is_cursor(key)}
         self.log.info("partition %d: %d subjects, on from offset %d", number, len(states), cursor.following)
-        owned = self._owned[number] = Owned(Partition(states, self._settings.spikes, self._rules), cursor)
+        subjects = Partition(states, self._settings.spikes, self._rules, time=cursor.time)
+        owned = self._owned[number] = Owned(subjects, cursor)
         return owned
 
     def _abandoned(self) -> bool:
@@ -231,6 +244,7 @@ class WatchStage(Service):
     async def _handle(self, message: Message, owned: Owned) -> None:
         record = self._read(message)
         changes: list[Change] = []
+        told: datetime | None = None
         if isinstance(record, Tick):
             now = time.monotonic()
             # Every worker of the score stage sends ticks; one per interval is enough.
@@ -238,18 +252,28 @@ class WatchStage(Service):
                 owned.cursor.pass_over(message.offset)
                 return
             owned.next_tick = now + 0.9 * self._settings.watch.tick_seconds
-            changes = list(owned.subjects.pass_time(record.tick))
+            told = record.tick
+            changes = list(owned.subjects.pass_time(told))
         elif record is not None:
             changes = [owned.subjects.apply(record)]
         await self._publish(changes)
-        owned.cursor.pass_over(message.offset)
-        # After a freeze it must not be written: it would overwrite the states of the new owner.
+        owned.cursor.pass_over(message.offset, told)
         self._freeze.check()
-        # The cursor comes last: it must never be read back without the states from before it. An idempotent
-        # producer keeps that order also where they travel in several batches.
-        rows = [(change.subject.encode(), change.state) for change in changes]
-        await self._log.write(message.partition, [*rows, (owned.cursor.key, owned.cursor.dump())])
+        await self._save(
+            message.partition, owned, [(change.subject.encode(), change.state) for change in changes]
+        )
         self._count_up(changes, message.timestamp if isinstance(record, Observations) else None)
+
+    async def _save(self, number: int, owned: Owned, rows: list[tuple[bytes, bytes]]) -> None:
+        """Write states and behind them the cursor, which must never be read back without those from before it."""
+        while True:
+            overwritten = await self._log.write(number, [*rows, (owned.cursor.key, owned.cursor.dump())])
+            if not overwritten:
+                return
+            self.log.warning("partition %d: an earlier owner wrote over %d rows", number, len(overwritten))
+            subjects = [key for key in overwritten if not is_cursor(key)]
+            states = [(key, owned.subjects.state(key.decode())) for key in subjects]
+            rows = [(key, state) for key, state in states if state is not None]
 
     def _read(self, message: Message) -> Observations | Tick | None:
         value = message.value or b""

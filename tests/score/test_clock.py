@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from stream.score.clock import PartitionClock, StreamClock, newest
+from stream.score.clock import PartitionClock, StreamClock, newest, recorded_time
 
 WALL = datetime(2026, 11, 1, 12, tzinfo=UTC)
 TOLERANCE = timedelta(minutes=5)
@@ -51,6 +51,23 @@ def test_events_without_times_that_were_left_lying_are_counted_when_they_were_re
         recorded = WALL - timedelta(hours=hours)
         assert clock.place(None, recorded, WALL) == (recorded, False)
     assert clock.reached == WALL - timedelta(hours=1)
+
+
+def test_a_record_was_never_written_later_than_now() -> None:
+    milliseconds = int(WALL.timestamp() * 1000)
+    assert recorded_time(milliseconds, WALL) == WALL
+    assert recorded_time(milliseconds * 1000, WALL) == WALL, "microseconds"
+    assert recorded_time(-1, WALL) == datetime(1970, 1, 1, tzinfo=UTC), "no timestamp at all"
+
+
+def test_no_event_is_counted_before_there_were_records_or_at_no_time_at_all() -> None:
+    clock = PartitionClock(TOLERANCE)
+    clock.place(datetime(1975, 1, 1, tzinfo=UTC), WALL, WALL)
+    earlier = datetime(1980, 1, 1, tzinfo=UTC)
+    assert clock.place(None, earlier, WALL) == (datetime(1970, 1, 1, tzinfo=UTC), False)
+    broken = PartitionClock(TOLERANCE)
+    broken.load(f"{WALL.isoformat()} {-(10**11)}")
+    assert broken.place(None, WALL, WALL) == (WALL, False)
 
 
 def test_a_clock_outlives_a_restart() -> None:

@@ -50,7 +50,9 @@ def test_a_headline_alone_is_an_event() -> None:
         (b'{"text": "fine", "time": "1812-06-24T00:00:00Z"}', DeadLetterReason.INVALID),
         (b'{"text": "fine", "time": 1e300}', DeadLetterReason.INVALID),
         (b'{"text": "fine", "time": NaN}', DeadLetterReason.INVALID),
+        (b'{"text": "fine", "time": 1' + b"0" * 400 + b"}", DeadLetterReason.INVALID),
         (b'{"text": "fine", "entities": "AAPL"}', DeadLetterReason.INVALID),
+        (b'{"text": "fine", "entities": ' + b"[" * 600 + b"]" * 600 + b"}", DeadLetterReason.NOT_JSON),
         (b'{"id": "1"}', DeadLetterReason.NO_TEXT),
         (b'{"text": null}', DeadLetterReason.NO_TEXT),
         (b'{"text": ""}', DeadLetterReason.NO_TEXT),
@@ -90,7 +92,10 @@ def test_lone_surrogates_are_replaced_wherever_they_stand() -> None:
 
 
 def test_unknown_fields_and_empty_ones_are_kept_out_of_the_way() -> None:
-    event = decoded({"text": "x", "retweets": {"deep": [1]}, "time": None, "url": "", "id": 42}).event
+    deep: list[object] = []
+    for _ in range(600):
+        deep = [deep]
+    event = decoded({"text": "x", "retweets": {"deep": deep}, "time": None, "url": "", "id": 42}).event
     assert event.id == "42"
     assert event.time is None
     assert event.url is None

@@ -3,6 +3,7 @@
 Real brokers, real worker processes; the model is the tiny one, since what it says is not the point.
 """
 
+import asyncio
 import json
 import random
 import signal
@@ -11,6 +12,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from processes import SystemUnderTest, WorkerProcess
 
 from stream.bundle import Bundle
@@ -109,6 +111,31 @@ def test_bad_records_are_set_aside_with_their_reason_and_the_stream_goes_on(syst
     assert sum(
         value for name, value in metrics.items() if name.startswith("downtick_dead_letters_total")
     ) == len(bad)
+
+
+def test_what_a_transaction_has_withdrawn_is_not_counted(system: SystemUnderTest) -> None:
+    if not system.broker.idempotence:
+        pytest.skip("the embedded broker has no transactions")
+    rows = events(40)
+
+    async def send() -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=system.broker.address, transactional_id="source")
+        await producer.start()
+        for withdrawn in (True, False):
+            await producer.begin_transaction()
+            for row in rows:
+                # A source that tries again need not give its events ids.
+                value = json.dumps({"text": row["text"], "time": row["time"]}).encode()
+                await producer.send(system.settings.topics.raw, value, row["id"].encode())
+            await (producer.abort_transaction() if withdrawn else producer.commit_transaction())
+        await producer.stop()
+
+    system.start_worker()
+    asyncio.run(send())
+    assert system.wait_for_count(40) == expected(rows)
+    system.send(events(10, start=START + timedelta(hours=1), prefix="more"))
+    assert system.wait_for_count(50).total() == 50
+    assert len(system.scored()) == 50
 
 
 def test_months_of_history_at_full_speed_are_counted_in_full(system: SystemUnderTest) -> None:

@@ -28,6 +28,15 @@ def test_a_saved_cursor_goes_on_behind_the_last_record() -> None:
     assert again.meet(42, now=0.0) is Step.HANDLE
 
 
+def test_a_saved_cursor_knows_the_time_that_subjects_were_last_told() -> None:
+    cursor = Cursor(3, b"41")
+    assert cursor.time is None
+    cursor.pass_over(41, START)
+    cursor.pass_over(42)
+    again = Cursor(3, cursor.dump())
+    assert (again.following, again.time) == (43, START)
+
+
 def test_a_record_from_before_the_cursor_is_handled_since_states_know_repeats() -> None:
     cursor = Cursor(0, b"42")
     assert cursor.meet(7, now=0.0) is Step.HANDLE

@@ -1,5 +1,6 @@
 """Subjects of a partition: loaded from their states, changed, given back."""
 
+import random
 from datetime import UTC, datetime, timedelta
 
 from stream.records import AlertState, Observation, Observations, Position, Window
@@ -145,3 +146,27 @@ def test_it_is_told_when_one_record_crosses_the_end_of_the_quiet_hours() -> None
     alerts = partition.apply(record("entity:X", 96, times, "negative")).alerts
     assert alerts[0].muted
     assert (alerts[-1].state, alerts[-1].muted) == (AlertState.FIRING, None)
+
+
+def test_an_alert_that_was_told_and_not_saved_has_the_same_id_for_the_new_owner() -> None:
+    found = []
+    for seed in range(20):
+        draw = random.Random(seed)
+        partition = Partition({}, SETTINGS)
+        times = [START + timedelta(minutes=5 * number) for number in range(864)]
+        change = partition.apply(record("all", 0, times))
+        state, tick, number = change.state, times[-1] + timedelta(minutes=20), len(times)
+        while True:
+            # Ticks that leave nothing to tell are not saved, but for the last one's time.
+            for _ in range(8):
+                tick += timedelta(seconds=5)
+                for told in partition.pass_time(tick):
+                    state = told.state
+            late = record("all", number, [tick - timedelta(seconds=draw.uniform(0, 600))], "negative")
+            successor = Partition({"all": state}, SETTINGS, time=tick)
+            change = partition.apply(late)
+            if change.alerts:
+                found.append(successor.apply(late).alerts[0].id == change.alerts[0].id)
+                break
+            state, number = change.state, number + 1
+    assert found == [True] * 20
