@@ -5,7 +5,7 @@ comes from the second would be days late by the time that the first one set. So 
 advance together, the one that is furthest behind first.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
@@ -20,8 +20,9 @@ class Merge(Generic[Item]):
     """Queues of items per partition, taken oldest first; the order within a partition never changes."""
 
     def __init__(self) -> None:
-        self._queues: dict[int, deque[tuple[datetime | None, Item]]] = {}
+        self._queues: dict[int, deque[tuple[datetime | None, Item, int]]] = {}
         self._newest: dict[int, datetime] = {}
+        self._sizes: dict[int, int] = defaultdict(int)
 
     def __len__(self) -> int:
         return sum(map(len, self._queues.values()))
@@ -30,12 +31,17 @@ class Merge(Generic[Item]):
         """How many items of a partition wait."""
         return len(self._queues.get(partition, ()))
 
-    def add(self, partition: int, time: datetime | None, item: Item) -> None:
+    def size(self, partition: int) -> int:
+        """How large the items of a partition are that wait, together."""
+        return self._sizes[partition]
+
+    def add(self, partition: int, time: datetime | None, item: Item, size: int = 0) -> None:
         """Append an item. One without a time is as old as the newest before it in its partition."""
         newest = self._newest.get(partition)
         if time is not None and (newest is None or time > newest):
             newest = self._newest[partition] = time
-        self._queues.setdefault(partition, deque()).append((newest, item))
+        self._queues.setdefault(partition, deque()).append((newest, item, size))
+        self._sizes[partition] += size
 
     def take(self, most: int, behind: Collection[int] = ()) -> list[Item]:
         """At most so many items, oldest first.
@@ -52,13 +58,16 @@ class Merge(Generic[Item]):
             time, number = min(ready, key=lambda head: (head[0] is not None, head))
             if time is not None and any(self._leaves_behind(time, other) for other in behind):
                 break
-            taken.append(self._queues[number].popleft()[1])
+            _, item, size = self._queues[number].popleft()
+            self._sizes[number] -= size
+            taken.append(item)
         return taken
 
     def clear(self) -> None:
         """Forget everything: the partitions are read again from where they were committed."""
         self._queues.clear()
         self._newest.clear()
+        self._sizes.clear()
 
     def _leaves_behind(self, time: datetime, other: int) -> bool:
         if self._queues.get(other):

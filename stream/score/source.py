@@ -29,6 +29,8 @@ logger = get_logger(__name__)
 POLL_MILLISECONDS = 200
 BEGIN_SECONDS = 60.0
 """How long a worker tries to learn where its partitions begin."""
+MOST_WAITING_BYTES = 16 * 1024 * 1024
+"""Of a partition that waits for others no more is read than this, but for what one answer of the broker brings."""
 ALIGN_SECONDS = 10.0
 """How long the other partitions wait for one that has more to read and cannot be read."""
 
@@ -170,7 +172,10 @@ class Source:
     async def _read(self, most: int) -> None:
         """Fill the queues of the partitions of which little waits."""
         hungry = [
-            place for place in self._consumer.assignment() if self._merge.waiting(place.partition) < most
+            place
+            for place in self._consumer.assignment()
+            if self._merge.waiting(place.partition) < most
+            and self._merge.size(place.partition) < MOST_WAITING_BYTES
         ]
         try:
             fetched = await self._consumer.getmany(
@@ -214,7 +219,7 @@ class Source:
         if told is not None and told > datetime.now(UTC) + self._tolerance:
             # A wrong date must not send the partition to the end of the queue.
             told = None
-        self._merge.add(record.partition, told, Taken(record, content))
+        self._merge.add(record.partition, told, Taken(record, content), len(record.value or b""))
 
     async def _leave(self) -> None:
         self._moving = True

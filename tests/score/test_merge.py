@@ -84,3 +84,15 @@ def test_sorted_partitions_come_out_sorted(partitions: list[list[int]]) -> None:
     merge = merge_of(*[list(map(float, times)) for times in ordered])
     times = [ordered[number][place] for number, place in merge.take(10_000)]
     assert times == sorted(times)
+
+
+def test_it_knows_how_large_is_what_waits() -> None:
+    merge = Merge[str]()
+    merge.add(0, START, "a", 700)
+    merge.add(0, START, "b", 20)
+    merge.add(1, START, "c", 5)
+    assert (merge.size(0), merge.size(1), merge.size(2)) == (720, 5, 0)
+    merge.take(1)
+    assert merge.size(0) == 20
+    merge.clear()
+    assert merge.size(0) == 0
