@@ -1,6 +1,7 @@
 """Texts per second by length: the engine against a bare session.
 
-    python -m bench.engine [--bundle DIR] [--against DIR] [--texts 256] [--threads N] [--provider cpu|cuda]
+    python -m bench.engine [--bundle DIR] [--against DIR] [--texts 256] [--companies N] [--threads N]
+                           [--provider cpu|cuda]
 
 Both are timed in the same run. The difference is what the engine adds: the cache, tokenising,
 planning, padding, and the heads. With `--against` another bundle judges the same texts in turn, and the table says
@@ -91,25 +92,33 @@ class TimedSession(onnxruntime.InferenceSession):  # type: ignore[misc]
             TimedSession.seconds += time.perf_counter() - started
 
 
-def measure(bundle: Bundle, settings: EngineSettings, texts: Sequence[str]) -> tuple[float, float, Recorder]:
+def ask(text: str, companies: int) -> Question:
+    """The question of a text, and of so many of its words as if they were companies."""
+    words = list(dict.fromkeys(text.split()))[:companies]
+    return Question(text, tuple((word,) for word in words))
+
+
+def measure(
+    bundle: Bundle, settings: EngineSettings, questions: Sequence[Question]
+) -> tuple[float, float, Recorder]:
     """Seconds of the engine, those inside the session, and what it ran, for one window of texts."""
     recorder = Recorder()
     engine = Engine(bundle, settings, recorder)
     engine.load()
     TimedSession.seconds = 0.0
     started = time.perf_counter()
-    engine.judge([Question(text) for text in texts])
+    engine.judge(questions)
     seconds = time.perf_counter() - started
     engine.close()
     return seconds, TimedSession.seconds, recorder
 
 
-def ratio(bundle: Bundle, other: Bundle, settings: EngineSettings, texts: Sequence[str]) -> float:
+def ratio(bundle: Bundle, other: Bundle, settings: EngineSettings, questions: Sequence[Question]) -> float:
     """How many times as many texts a second `other` judges: each judges them in turn, on a machine with noise."""
     ratios = []
     for _ in range(TURNS):
-        own, _, _ = measure(bundle, settings, texts)
-        others, _, _ = measure(other, settings, texts)
+        own, _, _ = measure(bundle, settings, questions)
+        others, _, _ = measure(other, settings, questions)
         ratios.append(own / others)
     return statistics.median(ratios)
 
@@ -120,6 +129,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path, default=default_bundle())
     parser.add_argument("--against", type=Path, help="another bundle, to compare its speed")
     parser.add_argument("--texts", type=int, default=256, help="texts per length")
+    parser.add_argument("--companies", type=int, default=0, help="companies that each text names")
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--provider", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--batch-tokens", type=int, default=EngineSettings().batch_tokens)
@@ -141,7 +151,10 @@ def main() -> None:
     columns = ["tokens", "texts/s", "session alone", "added", "batches", "padding"]
     table = Table(*columns, *([f"{other.folder.name}, times"] if other else []))
     for length in LENGTHS:
-        texts = make_texts(tokenizer, arguments.texts, length, seed=length or 0)
+        texts = [
+            ask(text, arguments.companies)
+            for text in make_texts(tokenizer, arguments.texts, length, seed=length or 0)
+        ]
         seconds, bare, ran = measure(bundle, settings, texts)
         table.add_row(
             str(length or f"mixed, {ran.tokens / len(texts):.0f}"),

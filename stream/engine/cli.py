@@ -64,6 +64,9 @@ def score(bundle: Path | None, watchlist: Path | None, config: Path | None) -> N
         scorer = Scorer(settings)
         with _ends_when_interrupted():
             refused = scorer.run(sys.stdout.buffer)
+    except KeyboardInterrupt:
+        # The interpreter's own end may wait for the reader or the model's threads, where no last resort helps.
+        os._exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         # Nobody reads any more; nor shall the interpreter try to flush when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.bundle import Head
 from stream.names import Span
 
 Integers = NDArray[np.int64]
@@ -27,6 +28,12 @@ def token_positions(offsets: Sequence[Span], places: Sequence[Span]) -> list[int
         for position, (start, end) in enumerate(offsets)
         if any(start < last and first < end for first, last in places)
     ]
+
+
+def rows_held(encodings: Sequence[Encoding], heads: Sequence[Head]) -> list[int]:
+    """For each text, how many rows of its tokens a model of these heads holds at once, for `batching.plan`."""
+    reads_again = any(head.own_layers for head in heads)
+    return [1 + (len(one.entities) if reads_again else 0) for one in encodings]
 
 
 def pad(encodings: Sequence[Encoding], padding_id: int, width: int | None = None) -> dict[str, Integers]:

@@ -12,7 +12,7 @@ from stream.bundle import Bundle
 from stream.drift import aspects
 from stream.engine.batching import plan
 from stream.engine.cache import JudgementCache
-from stream.engine.encoding import Encoding
+from stream.engine.encoding import Encoding, rows_held
 from stream.engine.errors import EngineError, ModelError, TokenizerError
 from stream.engine.judgement import Judgement, JudgementError, Question, judgements
 from stream.engine.session import Logits, Provider, Session
@@ -129,6 +129,7 @@ class Engine:
             texts=self._settings.batch_texts,
             multiple=session.multiple,
             run_tokens=session.run_tokens,
+            rows=rows_held([encoding for _, encoding in readable], self.bundle.manifest.heads),
         )
         for batch in batches:
             indices = [readable[member][0] for member in batch]

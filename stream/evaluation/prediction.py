@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from stream.bundle import Bundle, Head
 from stream.engine.batching import plan
-from stream.engine.encoding import Encoding
+from stream.engine.encoding import Encoding, rows_held
 from stream.engine.judgement import Question
 from stream.engine.session import Session
 from stream.engine.tokens import BundleTokenizer
@@ -34,14 +34,15 @@ def predict_rows(
     encodings = tokenizer.encode(
         [Question(row.text, tuple((entity.name,) for entity in row.entities)) for row in rows]
     )
+    heads = bundle.manifest.heads
     batches = plan(
         [len(one.ids) for one in encodings],
         tokens=settings.batch_tokens,
         texts=settings.batch_texts,
         multiple=session.multiple,
         run_tokens=session.run_tokens,
+        rows=rows_held(encodings, heads),
     )
-    heads = bundle.manifest.heads
     logits = run_batches(lambda batch: session.run(batch)[0], encodings, batches, heads, progress)
     complete(heads, logits, encodings)
     return logits

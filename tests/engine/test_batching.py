@@ -31,6 +31,16 @@ def test_only_a_single_text_may_exceed_the_budget(lengths, tokens, texts, multip
         assert len(batch) <= texts
 
 
+@given(st.lists(st.tuples(st.integers(1, 512), st.integers(1, 40)), max_size=300), BUDGETS, MULTIPLES)
+def test_rows_that_are_read_again_for_companies_count_for_the_budget(texts, tokens, multiple):
+    lengths, rows = [length for length, _ in texts], [number for _, number in texts]
+    batches = plan(lengths, tokens=tokens, texts=128, multiple=multiple, rows=rows)
+    assert sorted(chain.from_iterable(batches)) == list(range(len(lengths)))
+    for batch in batches:
+        width = round_up(max(lengths[index] for index in batch), multiple)
+        assert len(batch) == 1 or width * sum(rows[index] for index in batch) <= tokens
+
+
 @given(LENGTHS, BUDGETS, COUNTS, RUNS)
 def test_padding_stays_under_a_tenth_or_under_the_cost_of_a_run(lengths, tokens, texts, run_tokens):
     for batch in plan(lengths, tokens=tokens, texts=texts, run_tokens=run_tokens):
