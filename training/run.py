@@ -65,7 +65,7 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         heads=_described(options, heads, earlier.heads if earlier else []),
         maximum_tokens=options.maximum_tokens,
         padding_id=model.encoder.config.pad_token_id or 0,
-        languages=_languages(corpus),
+        languages=list(dict.fromkeys([*(earlier.languages if earlier else []), *_languages(corpus)])),
         data=_provenance(options, corpus, earlier.data if earlier else []),
     )
     encoded = {
@@ -230,7 +230,7 @@ def _languages(corpus: Corpus) -> list[str]:
 
 
 def _provenance(options: Options, corpus: Corpus, learnt: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The sets of this run, after those that the model had learnt from before."""
+    """The sets of this run and those that the model had learnt from before, each with the most rows it gave."""
     counts = Counter(row.source for row in corpus.rows["train"])
     now = [
         {"name": data.name, "rows": counts[data.name], "licence": data.licence}
@@ -240,8 +240,11 @@ def _provenance(options: Options, corpus: Corpus, learnt: list[dict[str, Any]]) 
         {"name": own_name(path), "rows": counts[own_name(path)], "licence": "its owner's"}
         for path in options.own_labels
     ]
-    names = {one["name"] for one in now}
-    return [one for one in learnt if one["name"] not in names] + now
+    sets = {one["name"]: one for one in learnt}
+    for one in now:
+        if one["name"] not in sets or one["rows"] > sets[one["name"]]["rows"]:
+            sets[one["name"]] = one
+    return list(sets.values())
 
 
 def _write_preparation(options: Options, corpus: Corpus) -> None:
