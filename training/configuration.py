@@ -190,6 +190,10 @@ class Options(BaseModel):
         strange = sorted(set(self.learning_heads) - set(heads))
         if strange:
             raise ValueError(f"learning_heads: there is no head {strange[0]!r}, only: {', '.join(heads)}")
+        if self.learning_heads and self.teachers:
+            raise ValueError("learning_heads: with teachers all heads learn")
+        if self.layers is not None and any(head.own_layers for head in self.heads):
+            raise ValueError("layers: an encoder that is cut can have no head with own_layers")
         names = [data.name for data in self.data]
         if len(set(names)) < len(names):
             raise ValueError("data: two sets have the same name")

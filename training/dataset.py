@@ -45,7 +45,7 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
         train += _unlabelled(options, {text_key(row.text) for row in rows})
     train = _cap(train, options)
     train, cued = add_cues(train, heads)
-    if options.learning_heads and not options.teachers:
+    if options.learning_heads:
         train = [row for row in train if _says(row, options.learning_heads)]
     random.Random(options.seed).shuffle(train)
     return Corpus(

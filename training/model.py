@@ -195,7 +195,8 @@ def new_classifier(encoder: str, heads: Sequence[HeadShape], dropout: float) -> 
     same name and shape.
     """
     if is_trained(Path(encoder)):
-        earlier, _, _ = load_checkpoint(Path(encoder))
+        earlier, _, description = load_checkpoint(Path(encoder))
+        _require_same_layers(encoder, description.heads, heads)
         model = Classifier(earlier.encoder, heads, dropout)
         known, shapes = earlier.state_dict(), model.state_dict()
         model.load_state_dict(
@@ -212,6 +213,18 @@ def new_classifier(encoder: str, heads: Sequence[HeadShape], dropout: float) -> 
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"cannot load the encoder {encoder}: {_first_line(error)}") from error
     return Classifier(pretrained, heads, dropout)
+
+
+def _require_same_layers(encoder: str, earlier: Sequence[Head], heads: Sequence[HeadShape]) -> None:
+    """What a head has learnt in layers of its own is of no use without them, or with others."""
+    known = {head.name: head.own_layers for head in earlier}
+    for head in heads:
+        own = known.get(head.name, 0)
+        if own and own != head.own_layers:
+            raise CheckpointError(
+                f"{head.name} has {own} layers of its own in {encoder}: set `own_layers: {own}` for it, not "
+                f"{head.own_layers}, or give the head another name to begin anew"
+            )
 
 
 def is_trained(folder: Path) -> bool:

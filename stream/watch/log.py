@@ -55,7 +55,7 @@ class StateLog:
         """
         while True:
             ledger, end = Ledger(), await self._end(partition)
-            if not await self._read_into(ledger, partition, 0, end, abandoned):
+            if not await self._read_into(ledger, partition, 0, end, abandoned) or abandoned():
                 return None
             (claim,) = await self._append(partition, [(CLAIM_KEY, b"")], None)
             if claim == end:

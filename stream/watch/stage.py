@@ -256,6 +256,8 @@ class WatchStage(Service):
             changes = list(owned.subjects.pass_time(told))
         elif record is not None:
             changes = [owned.subjects.apply(record)]
+        # Who was frozen may have been replaced, and shall not tell what is old.
+        self._freeze.check()
         await self._publish(changes)
         owned.cursor.pass_over(message.offset, told)
         self._freeze.check()

@@ -154,6 +154,14 @@ def test_an_encoder_of_another_build_gives_no_layers(tmp_path: Path) -> None:
         new_classifier(str(tmp_path), heads, 0.1)
 
 
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_head_goes_on_with_as_many_layers_as_it_has_learnt_in(runs: Runs, count: int) -> None:
+    heads = load_checkpoint(runs.second / "model")[2].heads
+    others = [head.model_copy(update={"own_layers": count}) if head.own_layers else head for head in heads]
+    with pytest.raises(CheckpointError, match="set `own_layers: 1` for it"):
+        new_classifier(str(runs.second / "model"), others, 0.1)
+
+
 def test_more_layers_of_its_own_than_the_encoder_has_below_are_refused(runs: Runs) -> None:
     heads = load_checkpoint(runs.second / "model")[2].heads
     greedy = [head.model_copy(update={"own_layers": 2}) if head.own_layers else head for head in heads]
@@ -165,6 +173,22 @@ def test_more_layers_of_its_own_than_the_encoder_has_below_are_refused(runs: Run
     ("change", "complaint"),
     [
         ({"learning_heads": ["mood"]}, "there is no head 'mood'"),
+        ({"learning_heads": ["topics"], "teachers": ["runs/x/model"]}, "with teachers all heads learn"),
+        (
+            {
+                "layers": 1,
+                "heads": [
+                    {
+                        "name": "mood",
+                        "kind": "single",
+                        "labels": ["a", "b"],
+                        "scope": "entity",
+                        "own_layers": 1,
+                    }
+                ],
+            },
+            "an encoder that is cut",
+        ),
         (
             {"heads": [{"name": "mood", "kind": "single", "labels": ["a", "b"], "own_layers": 1}]},
             "only a head over entities",
