@@ -151,19 +151,19 @@ def main() -> None:
     columns = ["tokens", "texts/s", "session alone", "added", "batches", "padding"]
     table = Table(*columns, *([f"{other.folder.name}, times"] if other else []))
     for length in LENGTHS:
-        texts = [
+        questions = [
             ask(text, arguments.companies)
             for text in make_texts(tokenizer, arguments.texts, length, seed=length or 0)
         ]
-        seconds, bare, ran = measure(bundle, settings, texts)
+        seconds, bare, ran = measure(bundle, settings, questions)
         table.add_row(
-            str(length or f"mixed, {ran.tokens / len(texts):.0f}"),
-            f"{len(texts) / seconds:,.0f}",
-            f"{len(texts) / bare:,.0f}",
+            str(length or f"mixed, {ran.tokens / len(questions):.0f}"),
+            f"{len(questions) / seconds:,.0f}",
+            f"{len(questions) / bare:,.0f}",
             f"{seconds / bare - 1:.1%}",
             str(ran.runs),
             f"{1 - ran.tokens / ran.padded:.1%}",
-            *([f"{ratio(bundle, other, settings, texts):.2f}"] if other else []),
+            *([f"{ratio(bundle, other, settings, questions):.2f}"] if other else []),
         )
     Console().print(table)
 

@@ -182,6 +182,10 @@ class Options(BaseModel):
     )
     seed: int = Field(default=17, ge=0, description="Of everything that is drawn.")
 
+    def learns(self, head: str) -> bool:
+        """Whether the run trains and calibrates the head."""
+        return not self.learning_heads or head in self.learning_heads
+
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         heads = [head.name for head in self.heads]

@@ -46,7 +46,7 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
     train = _cap(train, options)
     train, cued = add_cues(train, heads)
     if options.learning_heads:
-        train = [row for row in train if _says(row, options.learning_heads)]
+        train = [row for row in train if _teaches(row, options.learning_heads)]
     random.Random(options.seed).shuffle(train)
     return Corpus(
         rows={
@@ -60,7 +60,7 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
     )
 
 
-def _says(row: Row, heads: Sequence[str]) -> bool:
+def _teaches(row: Row, heads: Sequence[str]) -> bool:
     """Whether something of these heads can be learnt from the row."""
     known = set(row.targets).union(*(entity.targets for entity in row.entities))
     return not known.isdisjoint(heads)

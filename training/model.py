@@ -123,19 +123,20 @@ class Classifier(nn.Module):
         mean = _mean(states, attention_mask)
         features = self.dropout(mean)
         logits = {name: head(features) for name, head in self.heads.items() if name not in self.entity_heads}
-        if self.entity_heads and entity_text is not None and entity_mask is not None:
-            for name in self.entity_heads:
-                if name in self.own_layers:
-                    layers = cast("nn.ModuleList", self.own_layers[name])
-                    below = found.hidden_states[-1 - len(layers)].index_select(0, entity_text)
-                    mask = attention_mask.index_select(0, entity_text)
-                    ours = _through(layers, below, mask)
-                    whole = _mean(ours, mask)
-                else:
-                    ours = states.index_select(0, entity_text)
-                    whole = mean.index_select(0, entity_text)
-                beside = torch.cat([_mean(ours, entity_mask), whole], dim=1)
-                logits[name] = self.heads[name](self.dropout(beside))
+        if entity_text is None or entity_mask is None:
+            return logits
+        for name in self.entity_heads:
+            if name in self.own_layers:
+                layers = cast("nn.ModuleList", self.own_layers[name])
+                below = found.hidden_states[-1 - len(layers)].index_select(0, entity_text)
+                mask = attention_mask.index_select(0, entity_text)
+                ours = _through(layers, below, mask)
+                whole = _mean(ours, mask)
+            else:
+                ours = states.index_select(0, entity_text)
+                whole = mean.index_select(0, entity_text)
+            beside = torch.cat([_mean(ours, entity_mask), whole], dim=1)
+            logits[name] = self.heads[name](self.dropout(beside))
         return logits
 
     def of_heads(self, names: Collection[str]) -> list[nn.Parameter]:
@@ -157,9 +158,9 @@ def _last_layers(encoder: PreTrainedModel, count: int) -> nn.ModuleList:
 
 def _through(layers: nn.ModuleList, states: Tensor, mask: Tensor) -> Tensor:
     """States (rows × tokens × width) after the layers; tokens where the mask is 0 are not looked at."""
-    hidden = (1 - mask[:, None, None, :].to(states.dtype)) * torch.finfo(states.dtype).min
+    barred = (1 - mask[:, None, None, :].to(states.dtype)) * torch.finfo(states.dtype).min
     for layer in layers:
-        result = layer(states, attention_mask=hidden)
+        result = layer(states, attention_mask=barred)
         states = result[0] if isinstance(result, tuple) else result
     return states
 
@@ -232,7 +233,7 @@ def is_trained(folder: Path) -> bool:
     return any((folder / name).is_file() for name in (DESCRIPTION, MANIFEST))
 
 
-def past(encoder: str) -> Description | None:
+def earlier_description(encoder: str) -> Description | None:
     """What a checkpoint or a bundle says of itself; None of an encoder that has yet to learn a task."""
     return read_description(Path(encoder)) if is_trained(Path(encoder)) else None
 

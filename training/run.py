@@ -19,7 +19,14 @@ from training.calibration import calibrate
 from training.configuration import Head, Options, resolve_heads
 from training.dataset import Corpus, build_corpus, own_name
 from training.distillation import keep_layers, load_teachers, mix_weights, weights_to_keep
-from training.model import CheckpointError, Description, load_tokenizer, new_classifier, past, save_checkpoint
+from training.model import (
+    CheckpointError,
+    Description,
+    earlier_description,
+    load_tokenizer,
+    new_classifier,
+    save_checkpoint,
+)
 from training.report import mistakes, write_report
 from training.trainer import Board, Encoded, FineTuner, last_checkpoint
 
@@ -57,10 +64,10 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         if options.teachers
         else None
     )
-    earlier = past(options.encoder)
+    earlier = earlier_description(options.encoder)
     description = Description(
         name=options.name,
-        encoder=earlier.encoder if earlier else _name(options.encoder),
+        encoder=earlier.encoder if earlier else _encoder_name(options.encoder),
         encoder_configuration=_configuration(model.encoder),
         heads=_described(options, heads, earlier.heads if earlier else []),
         maximum_tokens=options.maximum_tokens,
@@ -112,7 +119,7 @@ def train(options: Options, *, resume: bool) -> Path:
     test = trainer.predict_rows(encoded["test"])
     calibrated = [
         calibrate(head, valid[head.name], *encoded["valid"].masks[head.name])
-        if learns(options, head.name)
+        if options.learns(head.name)
         else head
         for head in prepared.description.heads
     ]
@@ -190,7 +197,7 @@ def _described(options: Options, heads: list[Head], earlier: Sequence[BundleHead
             own_layers=head.own_layers,
             thresholds=[0.5] * len(head.labels) if head.kind == "multi" else [],
         )
-        if learns(options, head.name):
+        if options.learns(head.name):
             found.append(untuned)
             continue
         known = next((one for one in earlier if one.name == head.name), None)
@@ -203,12 +210,7 @@ def _described(options: Options, heads: list[Head], earlier: Sequence[BundleHead
     return found
 
 
-def learns(options: Options, head: str) -> bool:
-    """Whether the run trains and calibrates the head."""
-    return not options.learning_heads or head in options.learning_heads
-
-
-def _name(encoder: str) -> str:
+def _encoder_name(encoder: str) -> str:
     """A hub name, or a folder's without what leads to it."""
     return Path(encoder).name if Path(encoder).is_dir() else encoder
 

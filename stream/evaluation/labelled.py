@@ -52,12 +52,12 @@ class LabelledError(Exception):
 
 
 def read_labelled(file: Path, heads: Sequence[HeadShape], *, bare: bool = False) -> list[Row]:
-    """All rows of a JSONL or CSV file; those without any label only where `bare` ones are of use."""
+    """All rows of a JSONL or CSV file; rows and entities without any label only where `bare` ones are of use."""
     rows = []
     try:
         for number, record in _records(file):
             try:
-                row = parse_row(record) if "targets" in record else _row(record, heads, file.stem)
+                row = parse_row(record) if "targets" in record else _row(record, heads, file.stem, bare=bare)
             except (KeyError, TypeError, AttributeError) as error:
                 raise LabelledError(f"{file}, line {number}: not a row: {error!r}") from error
             except ValueError as error:
@@ -96,7 +96,7 @@ def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, record
 
 
-def _row(record: Mapping[str, Any], heads: Sequence[HeadShape], source: str) -> Row:
+def _row(record: Mapping[str, Any], heads: Sequence[HeadShape], source: str, *, bare: bool) -> Row:
     parts = [record[name] for name in ("title", "text") if record.get(name)]
     text = normalise("\n".join(parts))
     if not text:
@@ -107,7 +107,7 @@ def _row(record: Mapping[str, Any], heads: Sequence[HeadShape], source: str) -> 
         known = _targets(
             entity, {head.fallback or head.name: head for head in heads if head.scope == "entity"}
         )
-        if known:
+        if bare or known:
             entities.append(Entity(entity["name"], tuple(places(text, [entity["name"]])), known))
     targets = _targets(record, {head.name: head for head in of_texts})
     return Row(text, str(record.get("source") or source), language(text), targets, entities=tuple(entities))

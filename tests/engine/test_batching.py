@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.bundle import Head
 from stream.engine.batching import MAXIMUM_PADDING, plan, round_up
+from stream.engine.encoding import Encoding, rows_held
 
 LENGTHS = st.lists(st.integers(min_value=1, max_value=512), max_size=300)
 BUDGETS = st.integers(min_value=64, max_value=4096)
@@ -39,6 +41,14 @@ def test_rows_that_are_read_again_for_companies_count_for_the_budget(texts, toke
     for batch in batches:
         width = round_up(max(lengths[index] for index in batch), multiple)
         assert len(batch) == 1 or width * sum(rows[index] for index in batch) <= tokens
+
+
+def test_only_a_head_with_layers_of_its_own_reads_a_text_again_for_each_company():
+    encodings = [Encoding([2, 5, 3], []), Encoding([2, 5, 6, 3], [[1], [2]])]
+    plain = Head(name="towards", kind="single", labels=["negative", "positive"], scope="entity")
+    own = plain.model_copy(update={"own_layers": 3})
+    assert rows_held(encodings, [plain]) == [1, 1]
+    assert rows_held(encodings, [plain, own]) == [1, 3]
 
 
 @given(LENGTHS, BUDGETS, COUNTS, RUNS)
