@@ -59,6 +59,16 @@ def test_each_kind_of_label_is_judged_by_its_head(bundle: Bundle, tmp_path: Path
     assert "opposed, by text" in table.output
 
 
+def test_texts_and_entities_without_labels_count_only_where_bare_ones_are_of_use(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "bare.jsonl", {"text": "bad Acme", "entities": [{"name": "Acme"}]})
+    [row] = read_labelled(file, bundle.manifest.heads, bare=True)
+    assert [entity.name for entity in row.entities] == ["Acme"]
+    with pytest.raises(LabelledError):
+        read_labelled(file, bundle.manifest.heads)
+
+
 def test_csv_is_read_too(bundle: Bundle, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text(
