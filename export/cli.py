@@ -83,7 +83,8 @@ def export(
         from export import writing
     except ImportError as error:
         raise click.ClickException(
-            f"exporting needs more packages ({error.name} is missing): pip install 'downtick[training]'"
+            f"exporting needs more packages ({error.name} is missing): "
+            "run pip install '.[training]' in Downtick's folder"
         ) from error
     from training.model import CheckpointError, read_description
 
@@ -93,8 +94,9 @@ def export(
             raise click.UsageError(
                 "--compare names the bundle that --out would replace; write to another folder"
             )
+        heads = read_description(checkpoint).heads
         file = evaluation or writing.find_evaluation(checkpoint)
-        rows = writing.read_evaluation(file, read_description(checkpoint).heads, evaluation_rows)
+        rows = writing.read_evaluation(file, heads, evaluation_rows)
         bundle, parity = writing.export_bundle(
             checkpoint,
             out,

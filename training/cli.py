@@ -127,7 +127,8 @@ def _with_options(config: Path | None, flags: dict[str, Any], run: Callable[[Opt
         from training.splits import SplitError
     except ImportError as error:
         raise click.ClickException(
-            f"training needs more packages ({error.name} is missing): pip install 'downtick[training]'"
+            f"training needs more packages ({error.name} is missing): "
+            "run pip install '.[training]' in Downtick's folder"
         ) from error
     try:
         run(options)

@@ -179,6 +179,22 @@ def test_batches_keep_to_the_settings(tiny_bundle):
     assert recorder.seconds > 0
 
 
+def test_a_batch_has_fewer_texts_where_each_is_read_again_for_its_companies(tmp_path):
+    questions = [Question(f"bad Acme, good Bolt {index}", (("Acme",), ("Bolt",))) for index in range(12)]
+    texts_at_once = {}
+    for own_layers in (0, 1):
+        heads = [
+            head.model_copy(update={"own_layers": own_layers}) if head.scope == "entity" else head
+            for head in ENTITY_HEADS
+        ]
+        bundle = make_tiny_bundle(tmp_path / str(own_layers), heads)
+        engine, recorder = _engine(bundle, batch_texts=12, batch_tokens=96, cache_texts=0)
+        engine.judge(questions)
+        texts_at_once[own_layers] = max(texts for texts, _, _ in recorder.batches)
+    # A text has eight tokens, and with its two companies three times as many.
+    assert texts_at_once == {0: 12, 1: 4}
+
+
 def test_a_long_text_is_cut_to_the_length_of_the_model(tiny_bundle):
     engine, recorder = _engine(tiny_bundle)
 

@@ -209,12 +209,18 @@ def test_a_checkpoint_that_cannot_be_used_ends_in_one_message(
     assert not (tmp_path / "bundle").exists()
 
 
-def test_without_rows_to_judge_by_it_asks_for_them(tmp_path: Path) -> None:
+def test_without_rows_to_judge_by_it_asks_for_them(checkpoint: Path, tmp_path: Path) -> None:
     copy = tmp_path / "lonely" / "model"
-    copy.mkdir(parents=True)
+    shutil.copytree(checkpoint, copy)
     result = run_export(copy, "--out", tmp_path / "bundle")
     assert result.exit_code == 1
     assert "--evaluation" in result.output
+
+
+def test_a_folder_that_is_no_checkpoint_is_named_before_rows_are_asked_for(tmp_path: Path) -> None:
+    result = run_export(tmp_path / "nothing", "--out", tmp_path / "bundle")
+    assert result.exit_code == 1
+    assert f"no checkpoint at {tmp_path / 'nothing'}" in result.output
 
 
 def test_the_command_says_whether_to_switch_from_the_bundle_in_use(
