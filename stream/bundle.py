@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stream.labels import TOPIC_HEAD
+from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -96,6 +97,8 @@ class Manifest(BaseModel):
     encoder_configuration: dict[str, Any] = Field(default_factory=dict)
     """Its shape, so that the bundle can be trained on."""
     languages: list[str]
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS
+    """The names that its texts' companies have while they are judged."""
     heads: list[Head] = Field(min_length=1)
     data: list[dict[str, Any]] = Field(default_factory=list)
     """The sets it was trained on: name, rows, licence."""

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
 
-from stream.text import normalise
+from stream.text import normalise, simplified
 
 Span = tuple[int, int]
 """Where a name stands: its first character's index, and the one behind its last."""
@@ -18,10 +18,10 @@ _UNSPACED = re.compile(
 
 
 def fold(text: str) -> str:
-    """Text as names are compared: compatible characters, letter case and apostrophes are one."""
+    """Text as names are compared: compatible characters, letter case, Chinese scripts and apostrophes are one."""
     if not unicodedata.is_normalized("NFKC", text):
         text = unicodedata.normalize("NFKC", text)
-    return text.casefold().replace("\u2019", "'")
+    return simplified(text).casefold().replace("\u2019", "'")
 
 
 def stands_alone(folded: str, start: int, end: int) -> bool:
@@ -44,21 +44,23 @@ def original(text: str, folded: str, start: int, end: int) -> Span:
 
 
 def places(text: str, names: Iterable[str]) -> list[Span]:
-    """Every place where the normalised `text` has the first of `names` that it has at all.
+    """Every place where the normalised `text` has the first of `names` that it has at all, in order.
 
-    The rest of `names` are other ways to write the same, such as a ticker.
+    The rest of `names` are other ways to write the same, such as a ticker. Those are words, too (ALL, ON), and so
+    stand back behind a name; as cashtags they are beyond doubt, and count beside it.
     """
     folded = fold(text)
+    places: list[Span] = []
     for name in names:
+        if places and not name.startswith("$"):
+            continue
         wanted = fold(normalise(name))
-        found = [
+        places += [
             original(text, folded, start, start + len(wanted))
             for start in _occurrences(folded, wanted)
             if stands_alone(folded, start, start + len(wanted))
         ]
-        if found:
-            return found
-    return []
+    return sorted(places)
 
 
 def overlap(spans: Iterable[Span]) -> bool:

@@ -3,7 +3,10 @@
 import html
 import re
 import unicodedata
+from functools import cache
 from typing import Literal
+
+from opencc import OpenCC
 
 MAXIMUM_CHARACTERS = 4_000
 """Longer text is cut: a few hundred tokens are judged, and a 5 MB body must not be tokenised."""
@@ -35,11 +38,29 @@ def normalise(text: str) -> str:
     return _SPACE.sub(" ", text).strip()[:MAXIMUM_CHARACTERS]
 
 
-def calm(text: str) -> str:
-    """Return normalised `text` as it is cut into tokens: one that is all in capitals, in small letters.
+def simplified(text: str) -> str:
+    """Return `text` in simplified Chinese characters. Every character keeps its place."""
+    return text if text.isascii() else text.translate(_simplified_characters())
 
-    Encoders hardly know words in capitals, and make letters of them. Every character keeps its place.
+
+@cache
+def _simplified_characters() -> dict[int, str]:
+    """Of each traditional character its simplified form, by the first entry of OpenCC's table of characters."""
+    ranges = ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00))
+    characters = [chr(code) for start, end in ranges for code in range(start, end)]
+    # Apart from each other, since words may be converted otherwise than their characters.
+    converted = OpenCC("t2s").convert("\n".join(characters)).split("\n")
+    return {ord(one): other for one, other in zip(characters, converted, strict=True) if one != other}
+
+
+def calm(text: str) -> str:
+    """Return normalised `text` as it is cut into tokens: in simplified characters, and in small letters if it
+    is all in capitals.
+
+    Encoders have read little in traditional characters, and of words in capitals they make letters. Every
+    character keeps its place.
     """
+    text = simplified(text)
     # Of Chinese texts the few Latin letters are often all capitals, and names.
     if not text.isupper() or 2 * sum(map(str.isupper, text)) < len(text) or len(text) < _SHORTEST_SHOUT:
         return text

@@ -24,6 +24,17 @@ def test_other_texts_are_read_as_they_are(text: str) -> None:
     assert calm(text) == text
 
 
+@pytest.mark.parametrize(
+    ("traditional", "simplified"),
+    [
+        ("台積電營收創歷史新高", "台积电营收创历史新高"),
+        ("監管機構調查騰訊，股價下跌 ACME", "监管机构调查腾讯，股价下跌 ACME"),
+    ],
+)
+def test_traditional_characters_are_read_as_simplified_ones(traditional: str, simplified: str) -> None:
+    assert calm(traditional) == simplified == calm(simplified)
+
+
 @given(st.text(max_size=60))
 def test_every_character_keeps_its_place(text: str) -> None:
     normal = normalise(text).upper()

@@ -98,6 +98,13 @@ def test_a_mention_has_the_name_of_the_text_or_of_the_list_where_only_a_ticker_s
     assert LIST.find("600519.SH")[0].name == "贵州茅台"
 
 
+def test_a_name_is_found_in_traditional_and_in_simplified_characters_and_stays_as_it_is_written():
+    assert LIST.find("騰訊控股與貴州茅台") == [
+        Mention(name="騰訊控股", ticker="0700.HK"),
+        Mention(name="貴州茅台", ticker="600519.SH"),
+    ]
+
+
 def test_the_longest_of_the_leftmost_names_wins():
     companies = [
         Company(name="Bank of China", ticker="3988.HK"),

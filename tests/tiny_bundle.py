@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from stream.bundle import CARD, FORMAT, MODEL, TEXT_INPUTS, TOKENIZER, Bundle, Head, Manifest, write_manifest
+from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 
 TOPICS = (
     "earnings",
@@ -89,7 +90,11 @@ _VOCABULARY = {token: index for index, token in enumerate((*_SPECIAL, *WORDS, OV
 
 
 def make_tiny_bundle(
-    folder: Path, heads: Sequence[Head] = HEADS, *, maximum_tokens: int = MAXIMUM_TOKENS
+    folder: Path,
+    heads: Sequence[Head] = HEADS,
+    *,
+    maximum_tokens: int = MAXIMUM_TOKENS,
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS,
 ) -> Bundle:
     """Write the bundle into `folder` (made where missing) and return it, verified."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -105,6 +110,7 @@ def make_tiny_bundle(
         padding_id=_VOCABULARY["<pad>"],
         encoder="a table of words",
         languages=["en", "zh"],
+        pseudonyms=pseudonyms,
         heads=list(heads),
         files={},
     )

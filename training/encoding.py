@@ -4,35 +4,43 @@ from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
-from stream.engine.encoding import Encoding, token_positions
+from stream.engine.encoding import Encoding, as_read, token_positions
 from stream.evaluation.rows import Row
 from stream.names import Span
-from stream.text import calm
+from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 
 
 def encode(
-    tokenizer: Tokenizer, texts: Sequence[str], spans: Sequence[Sequence[Sequence[Span]]], maximum_tokens: int
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    spans: Sequence[Sequence[Sequence[Span]]],
+    maximum_tokens: int,
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS,
 ) -> list[Encoding]:
     """Encode texts, cut to `maximum_tokens` with the special ones counted.
 
     `spans` holds, per text and entity, the places where the text has the entity.
     """
+    read = [as_read(text, places, pseudonyms) for text, places in zip(texts, spans, strict=True)]
     tokenizer.enable_truncation(maximum_tokens)
     try:
-        found = tokenizer.encode_batch([calm(text) for text in texts])
+        found = tokenizer.encode_batch([text for text, _ in read])
     finally:
         tokenizer.no_truncation()
     return [
         Encoding(one.ids, [token_positions(one.offsets, places) for places in entities])
-        for one, entities in zip(found, spans, strict=True)
+        for one, (_, entities) in zip(found, read, strict=True)
     ]
 
 
-def encode_rows(tokenizer: Tokenizer, rows: Sequence[Row], maximum_tokens: int) -> list[Encoding]:
+def encode_rows(
+    tokenizer: Tokenizer, rows: Sequence[Row], maximum_tokens: int, pseudonyms: Pseudonyms = NO_PSEUDONYMS
+) -> list[Encoding]:
     """Encode rows with their entities."""
     return encode(
         tokenizer,
         [row.text for row in rows],
         [[entity.spans for entity in row.entities] for row in rows],
         maximum_tokens,
+        pseudonyms,
     )

@@ -27,6 +27,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.hub import cached_file
 
 from stream.bundle import MANIFEST, MODEL, TOKENIZER, BundleError, Head, Scope, load_bundle
+from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from training.restoration import RestorationError, read_weights
 
 WEIGHTS = "model.safetensors"
@@ -66,6 +67,7 @@ class Description(BaseModel):
     maximum_tokens: int
     padding_id: int
     languages: list[str] = Field(default_factory=list)
+    pseudonyms: Pseudonyms = NO_PSEUDONYMS
     data: list[dict[str, Any]] = Field(default_factory=list)
     metrics: dict[str, Any] = Field(default_factory=dict)
 

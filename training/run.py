@@ -72,6 +72,7 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         heads=_described(options, heads, earlier.heads if earlier else []),
         maximum_tokens=options.maximum_tokens,
         padding_id=model.encoder.config.pad_token_id or 0,
+        pseudonyms=options.pseudonyms,
         languages=list(dict.fromkeys([*(earlier.languages if earlier else []), *_languages(corpus)])),
         data=_provenance(options, corpus, earlier.data if earlier else []),
     )
@@ -81,6 +82,7 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
             heads,
             tokenizer,
             options.maximum_tokens,
+            options.pseudonyms,
             swap=NameSwap(rows, options.seed) if split == "train" and options.swap_names else None,
             swap_share=options.swap_names,
         )

@@ -26,6 +26,7 @@ from stream.engine.encoding import pad
 from stream.evaluation.prediction import Logits
 from stream.evaluation.rows import Row, rows_of
 from stream.evaluation.scores import masks, multi_scores, sigmoid, single_scores
+from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from training.augmentation import NameSwap
 from training.configuration import Head, Options
 from training.distillation import ORIGINAL, Teachers
@@ -46,6 +47,7 @@ class Encoded(Dataset[dict[str, Any]]):
         heads: Sequence[Head],
         tokenizer: Tokenizer,
         maximum_tokens: int,
+        pseudonyms: Pseudonyms = NO_PSEUDONYMS,
         *,
         swap: NameSwap | None = None,
         swap_share: float = 0.0,
@@ -53,8 +55,8 @@ class Encoded(Dataset[dict[str, Any]]):
         """With `swap`, that share of what is asked for comes with other names, others each time."""
         self.rows = rows
         self.heads = heads
-        self.encodings = encode_rows(tokenizer, rows, maximum_tokens)
-        self._encode = partial(encode_rows, tokenizer, maximum_tokens=maximum_tokens)
+        self.encodings = encode_rows(tokenizer, rows, maximum_tokens, pseudonyms)
+        self._encode = partial(encode_rows, tokenizer, maximum_tokens=maximum_tokens, pseudonyms=pseudonyms)
         self._swap, self._swap_share = swap, swap_share
         self.masks = {head.name: masks(rows_of(head.scope, rows), head.name, head.labels) for head in heads}
         self._starts = np.cumsum([0, *(len(row.entities) for row in rows)])

@@ -8,6 +8,9 @@ import random
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+
+from opencc import OpenCC
 
 from stream.names import Span, overlap, places, rewrite
 
@@ -31,18 +34,6 @@ _PLACES = (
     "japanese spanish, london madrid, mumbai milan, beijing vienna, shanghai lisbon, "
     "上海 广州, 北京 成都, 深圳 杭州, 浙江 湖南, 江苏 湖北, 广东 四川, 山东 河南, 美国 德国, 日本 法国"
 )
-# The forms that news of finance needs, where one simplified character has one traditional form.
-_SIMPLIFIED = (
-    "业绩涨净亏损债违约风险监处罚调查诉讼产经营收润减资质押实际制诈骗称报亿万买卖价张这个为与对会来时国东头动"
-    "长开问题现进还过让将从应当关严单达预计达压边连续创历团银证券汇贷贬值终确认审计员总裁离职辞扩张维权众广财务"
-    "贴补转让权规划战继续务门传闻电车药医农业环链网络讯华龙爱马飞机场馆飙红绿轮两无极难跃旧线图显态势优虚赢输强"
-)
-_TRADITIONAL = (
-    "業績漲淨虧損債違約風險監處罰調查訴訟產經營收潤減資質押實際製詐騙稱報億萬買賣價張這個為與對會來時國東頭動"
-    "長開問題現進還過讓將從應當關嚴單達預計達壓邊連續創歷團銀證券匯貸貶值終確認審計員總裁離職辭擴張維權眾廣財務"
-    "貼補轉讓權規劃戰繼續務門傳聞電車藥醫農業環鏈網絡訊華龍愛馬飛機場館飆紅綠輪兩無極難躍舊線圖顯態勢優虛贏輸強"
-)
-_TO_TRADITIONAL = str.maketrans(_SIMPLIFIED, _TRADITIONAL)
 _LONG_WORD = re.compile(r"\b[a-zA-Z]{5,}\b")
 
 
@@ -84,10 +75,14 @@ def _if_new(changed: str, text: str, names: tuple[str, ...]) -> Changed | None:
 
 
 def traditional(text: str, names: tuple[str, ...], chance: random.Random) -> Changed | None:  # noqa: ARG001
-    """In traditional characters, as far as a table of the most frequent ones goes."""
-    return _if_new(
-        text.translate(_TO_TRADITIONAL), text, tuple(name.translate(_TO_TRADITIONAL) for name in names)
-    )
+    """In traditional characters, word by word."""
+    convert = _to_traditional().convert
+    return _if_new(convert(text), text, tuple(map(convert, names)))
+
+
+@cache
+def _to_traditional() -> OpenCC:
+    return OpenCC("s2t")
 
 
 def upper(text: str, names: tuple[str, ...], chance: random.Random) -> Changed | None:  # noqa: ARG001

@@ -11,6 +11,7 @@ Silence is believed only as far as the subject's own rate allows: once ten event
 one, the rest of the silence is taken for an outage. It is then no evidence of a lower rate; the history only ages.
 """
 
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,12 +104,12 @@ class _Season:
             self.seasonal_hours = float(exposure @ factors)
             level = (self.count + 0.5) / max(1e-9, self.seasonal_hours)
         shrinkage = weight / usual / expected
-        self._uncertainties: list[float] = (1 / spread_counts).tolist()
-        self._shrinkages: list[float] = shrinkage.tolist()
-        self._hour_uncertainties: list[float] = (shrinkage**2 * hour_uncertainty).tolist()
-        self._kind_uncertainties: list[float] = (shrinkage**2 * kind_uncertainty).tolist()
+        self._uncertainties = _packed(1 / spread_counts)
+        self._shrinkages = _packed(shrinkage)
+        self._hour_uncertainties = _packed(shrinkage**2 * hour_uncertainty)
+        self._kind_uncertainties = _packed(shrinkage**2 * kind_uncertainty)
         halves = 0.75 * factors[_OWN_HOUR] + 0.25 * factors[_NEAR_HOUR]
-        self._cumulated: list[float] = [0.0, *(np.cumsum(halves) / 2).tolist()]
+        self._cumulated = _packed(np.concatenate(([0.0], np.cumsum(halves) / 2)))
 
     def integral(self, start: int, end: int) -> float:
         """Hours from `start` to `end`, each weighted with its season factor."""
@@ -133,6 +134,11 @@ class _Season:
             + self._hour_uncertainties[slot] / hours
             + self._kind_uncertainties[slot]
         )
+
+
+def _packed(values: Doubles) -> "array[float]":
+    """The same numbers, read one by one faster than from numpy, in a quarter of a list's memory."""
+    return array("d", values.tobytes())
 
 
 def _slot_of(time: int) -> int:

@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from stream.spikes.counts import BUCKETS
+from stream.spikes.dispersion import DAY
 
 MINUTE_WINDOWS_SECONDS = 3600
 """Windows up to this length are counted by the minute, longer ones by the trend's intervals."""
@@ -39,8 +40,9 @@ class SpikeSettings(BaseModel):
     """Judge by volume alone, without the gate on the share of negatives."""
     resolve_after_seconds: int = Field(default=1800, ge=60)
     """An alert is resolved when for so long no window has shown a surge."""
-    refractory_seconds: int = Field(default=86_400, ge=0)
-    """A surge that comes back within this time of its end reopens its alert and opens no new one."""
+    refractory_seconds: int | None = Field(default=None, ge=0)
+    """A surge that comes back within this time of its end reopens its alert and opens no new one. Without it, a
+    quarter of the time in which one false alarm is accepted, and at most a day."""
     lateness_seconds: int = Field(default=900, ge=0)
     """How far an event may lag behind the newest of its source partition and still be counted as on time."""
     interval_seconds: int = Field(default=900, ge=60)
@@ -50,6 +52,13 @@ class SpikeSettings(BaseModel):
     """Age at which a day of history counts half."""
     evidence: int = Field(default=5, ge=0, le=10)
     """How many of the worst events an alert shows."""
+
+    @property
+    def refractory(self) -> int:
+        """`refractory_seconds`, or what stands for it."""
+        if self.refractory_seconds is not None:
+            return self.refractory_seconds
+        return min(DAY, round(DAY / (4 * self.false_alarms_per_day)))
 
     @field_validator("windows_seconds")
     @classmethod

@@ -51,7 +51,7 @@ class Subject:
         self._cycle = Lifecycle(
             name,
             resolve_after_seconds=settings.resolve_after_seconds,
-            refractory_seconds=settings.refractory_seconds,
+            refractory_seconds=settings.refractory,
         )
         self._alerts: list[Alert] = []
 

@@ -1,0 +1,81 @@
+"""Invented names in place of companies' own: what is said of a company must not hang on which one it is.
+
+An encoder has read of real companies, and knows which ones were praised. Under names that nobody has written of,
+there is only what the text itself says.
+"""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from stream.names import Span, rewrite
+from stream.text import language
+
+
+class Pseudonyms(BaseModel):
+    """The names for the first, the second, the third company of a text; who comes later keeps its own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    latin: tuple[str, ...] = ()
+    chinese: tuple[str, ...] = ()
+    """Those of Chinese texts."""
+
+    def __bool__(self) -> bool:
+        return bool(self.latin or self.chinese)
+
+
+NO_PSEUDONYMS = Pseudonyms()
+
+
+def pseudonymise(
+    text: str, companies: Sequence[Sequence[Span]], pseudonyms: Pseudonyms
+) -> tuple[str, list[list[Span]]]:
+    """The text under pseudonyms, and where each company is named then; `companies` says where it was before.
+
+    However a company is written, it has one pseudonym; `$TSLA` becomes a cashtag again. Places that overlap are
+    one, and the company's whose name begins first there, or is longest.
+    """
+    owners = _owners(companies) if pseudonyms else {}
+    found = list(owners)
+    if not found:
+        return text, [list(spans) for spans in companies]
+    pool = pseudonyms.chinese if language(text) == "zh" else pseudonyms.latin
+    order = {company: number for number, company in enumerate(dict.fromkeys(owners.values()))}
+    words = []
+    for (start, end), company in owners.items():
+        name, number = text[start:end], order[company]
+        words.append(_pseudonym(name, pool[number], text[:start]) if number < len(pool) else name)
+    changed, places = rewrite(text, zip(found, words, strict=True))
+    moved = [
+        [
+            place
+            for (start, end), place in zip(found, places, strict=True)
+            if any(start < last and first < end for first, last in spans)
+        ]
+        for spans in companies
+    ]
+    return changed, moved
+
+
+def _owners(companies: Sequence[Sequence[Span]]) -> dict[Span, int]:
+    """The places in order, those that share a character as one, and which company has each."""
+    owners: dict[Span, int] = {}
+    last: Span = (0, 0)
+    for start, end, company in sorted(
+        ((start, end, company) for company, spans in enumerate(companies) for start, end in spans),
+        key=lambda place: (place[0], -place[1]),
+    ):
+        if start < last[1]:
+            owner = owners.pop(last)
+            last = (last[0], max(end, last[1]))
+        else:
+            owner, last = company, (start, end)
+        owners[last] = owner
+    return owners
+
+
+def _pseudonym(name: str, pseudonym: str, before: str) -> str:
+    if name.startswith("$"):
+        return "$" + pseudonym.upper()
+    return pseudonym.upper() if before.endswith("$") else pseudonym
