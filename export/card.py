@@ -4,6 +4,7 @@ from typing import Any
 
 from export.parity import Parity
 from stream.bundle import Head, Manifest
+from stream.pseudonyms import Pseudonyms
 
 UNFIT = """\
 - Advice to buy or sell, or trading without a person: it reads tone, it does not know prices.
@@ -44,8 +45,15 @@ def _facts(manifest: Manifest) -> str:
     languages = ", ".join(manifest.languages) or "not stated"
     return (
         f"Encoder: {manifest.encoder}. Languages: {languages}. Precision: {manifest.precision}. "
-        f"Texts are cut to {manifest.maximum_tokens} tokens."
+        f"Texts are cut to {manifest.maximum_tokens} tokens." + _named(manifest.pseudonyms)
     )
+
+
+def _named(pseudonyms: Pseudonyms) -> str:
+    if not pseudonyms:
+        return ""
+    names = ", ".join(pseudonyms.latin + pseudonyms.chinese)
+    return f" The companies that a text is asked about are renamed before it is read: {names}."
 
 
 def _describe(head: Head) -> str:

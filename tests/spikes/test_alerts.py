@@ -24,6 +24,7 @@ from spike_streams import (
 from stream.records import AlertState, Severity
 from stream.spikes.lifecycle import Finding, Lifecycle
 from stream.spikes.novelty import minhash
+from stream.spikes.settings import SpikeSettings
 from stream.spikes.subject import Subject
 
 FINDING = Finding(
@@ -89,6 +90,17 @@ def test_a_surge_long_after_is_a_new_alert() -> None:
     second = fired(watch(subject, surge(feed, start=WEEK + 36)))[0]
     assert second.id != first.id
     assert second.revision <= 2
+
+
+@pytest.mark.parametrize(
+    ("false_alarms_per_day", "told", "hours"),
+    [(0.01, None, 24), (0.25, None, 24), (1, None, 6), (1, 3600, 1)],
+)
+def test_who_accepts_many_false_alarms_hears_of_a_new_one_sooner(
+    false_alarms_per_day: float, told: int | None, hours: float
+) -> None:
+    settings = SpikeSettings(false_alarms_per_day=false_alarms_per_day, refractory_seconds=told)
+    assert settings.refractory == hours * 3600
 
 
 def test_revisions_are_few_and_rise_by_one() -> None:
