@@ -50,17 +50,17 @@ def places(text: str, names: Iterable[str]) -> list[Span]:
     stand back behind a name; as cashtags they are beyond doubt, and count beside it.
     """
     folded = fold(text)
-    places: list[Span] = []
+    found: list[Span] = []
     for name in names:
-        if places and not name.startswith("$"):
+        if found and not name.startswith("$"):
             continue
         wanted = fold(normalise(name))
-        places += [
+        found += [
             original(text, folded, start, start + len(wanted))
             for start in _occurrences(folded, wanted)
             if stands_alone(folded, start, start + len(wanted))
         ]
-    return sorted(places)
+    return sorted(found)
 
 
 def overlap(spans: Iterable[Span]) -> bool:

@@ -53,7 +53,7 @@ def _simplified_characters() -> dict[int, str]:
     return {ord(one): other for one, other in zip(characters, converted, strict=True) if one != other}
 
 
-def calm(text: str) -> str:
+def plain(text: str) -> str:
     """Return normalised `text` as it is cut into tokens: in simplified characters, and in small letters if it
     is all in capitals.
 

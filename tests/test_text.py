@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.text import calm, normalise
+from stream.text import normalise, plain
 
 
 def test_a_text_all_in_capitals_is_read_in_small_letters() -> None:
-    assert calm("HEDGE FUNDS ARE SELLING $ACME, UP 5%") == "hedge funds are selling $acme, up 5%"
+    assert plain("HEDGE FUNDS ARE SELLING $ACME, UP 5%") == "hedge funds are selling $acme, up 5%"
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_a_text_all_in_capitals_is_read_in_small_letters() -> None:
     ],
 )
 def test_other_texts_are_read_as_they_are(text: str) -> None:
-    assert calm(text) == text
+    assert plain(text) == text
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,11 @@ def test_other_texts_are_read_as_they_are(text: str) -> None:
     ],
 )
 def test_traditional_characters_are_read_as_simplified_ones(traditional: str, simplified: str) -> None:
-    assert calm(traditional) == simplified == calm(simplified)
+    assert plain(traditional) == simplified == plain(simplified)
 
 
 @given(st.text(max_size=60))
 def test_every_character_keeps_its_place(text: str) -> None:
     normal = normalise(text).upper()
-    assert len(calm(normal)) == len(normal)
-    assert calm(calm(normal)) == calm(normal)
+    assert len(plain(normal)) == len(normal)
+    assert plain(plain(normal)) == plain(normal)

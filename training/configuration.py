@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stream.bundle import Scope
-from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms
+from stream.pseudonyms import Pseudonyms
 from stream.yaml_file import read_yaml
 from training.taxonomy import Silence, Taxonomy, TaxonomyError, read_taxonomy
 
@@ -140,9 +140,10 @@ class Options(BaseModel):
         le=1,
         description="Share of texts whose companies and cashtags are exchanged for others of their set.",
     )
-    pseudonyms: Pseudonyms = Field(
-        default=NO_PSEUDONYMS,
-        description="`latin` and `chinese` names that companies have while their texts are learnt and judged.",
+    pseudonyms: Pseudonyms | None = Field(
+        default=None,
+        description="`latin` and `chinese` names that companies have while their texts are learnt and judged; "
+        "by default those of the checkpoint or bundle that is trained on.",
     )
     learning_heads: list[str] = Field(
         default_factory=list,

@@ -14,6 +14,7 @@ from transformers import TrainerCallback, set_seed
 from stream.bundle import Head as BundleHead
 from stream.evaluation.rows import Split, rows_of, write_rows
 from stream.evaluation.summary import summarise
+from stream.pseudonyms import NO_PSEUDONYMS
 from training.augmentation import NameSwap
 from training.calibration import calibrate
 from training.configuration import Head, Options, resolve_heads
@@ -65,6 +66,9 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         else None
     )
     earlier = earlier_description(options.encoder)
+    pseudonyms = options.pseudonyms
+    if pseudonyms is None:
+        pseudonyms = earlier.pseudonyms if earlier else NO_PSEUDONYMS
     description = Description(
         name=options.name,
         encoder=earlier.encoder if earlier else _encoder_name(options.encoder),
@@ -72,7 +76,7 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         heads=_described(options, heads, earlier.heads if earlier else []),
         maximum_tokens=options.maximum_tokens,
         padding_id=model.encoder.config.pad_token_id or 0,
-        pseudonyms=options.pseudonyms,
+        pseudonyms=pseudonyms,
         languages=list(dict.fromkeys([*(earlier.languages if earlier else []), *_languages(corpus)])),
         data=_provenance(options, corpus, earlier.data if earlier else []),
     )
@@ -82,7 +86,7 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
             heads,
             tokenizer,
             options.maximum_tokens,
-            options.pseudonyms,
+            pseudonyms,
             swap=NameSwap(rows, options.seed) if split == "train" and options.swap_names else None,
             swap_share=options.swap_names,
         )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from stream.bundle import Head
 from stream.names import Span
 from stream.pseudonyms import Pseudonyms, pseudonymise
-from stream.text import calm
+from stream.text import plain
 
 Integers = NDArray[np.int64]
 
@@ -27,7 +27,7 @@ def as_read(
     text: str, places: Sequence[Sequence[Span]], pseudonyms: Pseudonyms
 ) -> tuple[str, list[list[Span]]]:
     """A normalised text as it is cut into tokens, and where it has each entity then; `places`: where it had."""
-    return pseudonymise(calm(text), places, pseudonyms)
+    return pseudonymise(plain(text), places, pseudonyms)
 
 
 def token_positions(offsets: Sequence[Span], places: Sequence[Span]) -> list[int]:

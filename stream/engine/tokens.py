@@ -9,7 +9,7 @@ from stream.engine.encoding import Encoding, as_read, token_positions
 from stream.engine.errors import TokenizerError
 from stream.engine.judgement import Question
 from stream.names import Span, places
-from stream.text import calm
+from stream.text import plain
 
 
 def unknown_id(tokenizer: Tokenizer) -> int | None:
@@ -45,7 +45,7 @@ class BundleTokenizer:
         Raises `TokenizerError` as `encode` does.
         """
         try:
-            encoding = self._tokenizer.encode(calm(text), add_special_tokens=False)
+            encoding = self._tokenizer.encode(plain(text), add_special_tokens=False)
         except Exception as error:  # the library raises bare exceptions
             raise TokenizerError(str(error)) from error
         return [(start, end) for start, end in encoding.offsets]
@@ -63,7 +63,7 @@ class BundleTokenizer:
                 return [
                     Encoding(encoding.ids, [[] for _ in question.entities])
                     for encoding, question in zip(
-                        self._tokenizer.encode_batch_fast([calm(question.text) for question in questions]),
+                        self._tokenizer.encode_batch_fast([plain(question.text) for question in questions]),
                         questions,
                         strict=True,
                     )

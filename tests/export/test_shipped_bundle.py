@@ -61,3 +61,15 @@ def test_it_is_right_on_plain_cases_in_both_languages(bundle: Bundle) -> None:
     answers = [engine.judge([question])[0]["sentiment"].label for question in questions]
     engine.close()
     assert answers == [label for label, _ in PLAIN]
+
+
+def test_the_default_says_the_same_of_a_company_whatever_its_name() -> None:
+    engine = Engine(load_bundle(default_bundle()), EngineSettings(provider="cpu", threads=1))
+    engine.load()
+    scandal = "{} shares slide as the regulator fines the bank, while {} gains"
+    pairs = [("Apple", "Tesla"), ("Lehman Brothers", "Wirecard"), ("Gazprom", "Acme")]
+    answers = engine.judge(
+        [Question(scandal.format(*pair), tuple((name,) for name in pair)) for pair in pairs]
+    )
+    engine.close()
+    assert answers[0] == answers[1] == answers[2]

@@ -15,15 +15,20 @@ from transformers import DistilBertConfig, DistilBertModel
 from export.conversion import run_session, session
 from stream.bundle import load_bundle
 from stream.engine.encoding import Encoding
+from stream.engine.judgement import Question
+from stream.engine.tokens import BundleTokenizer
 from stream.evaluation.prediction import Logits
 from stream.evaluation.rows import Row, read_rows
+from stream.pseudonyms import Pseudonyms
 from training.cli import train
-from training.configuration import ConfigurationError, read_configuration
+from training.configuration import ConfigurationError, Options, read_configuration
 from training.encoding import encode_rows
-from training.model import CheckpointError, load_checkpoint, new_classifier
+from training.model import CheckpointError, load_checkpoint, new_classifier, save_checkpoint
 from training.prediction import predict
+from training.run import prepare
 
 TEXT_HEADS = ("sentiment", "topics")
+PSEUDONYMS = Pseudonyms(latin=("cobalt", "dynamo"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,50 @@ def test_the_sets_that_the_model_learnt_from_before_are_still_named(runs: Runs) 
     data = load_checkpoint(runs.second / "model")[2].data
     assert [one["name"] for one in data] == ["news", "board", "flashes", "pairs"]
     assert data[:3] == load_checkpoint(runs.first / "model")[2].data
+
+
+@pytest.fixture
+def under_pseudonyms(runs: Runs, tmp_path: Path) -> Path:
+    """The second checkpoint, as if it had learnt under pseudonyms."""
+    model, tokenizer, description = load_checkpoint(runs.second / "model")
+    renamed = description.model_copy(update={"pseudonyms": PSEUDONYMS})
+    save_checkpoint(tmp_path / "renamed", model, tokenizer, renamed)
+    return tmp_path / "renamed"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [({}, PSEUDONYMS), ({"pseudonyms": {"latin": ["dynamo"]}}, Pseudonyms(latin=("dynamo",)))],
+)
+def test_who_is_trained_on_reads_companies_under_the_pseudonyms_that_it_knows_or_under_those_asked_for(
+    runs: Runs, under_pseudonyms: Path, tmp_path: Path, wanted: dict[str, Any], found: Pseudonyms
+) -> None:
+    changes = {"encoder": str(under_pseudonyms), "output": str(tmp_path / "third"), **wanted}
+    prepared = prepare(Options(**{**runs.options, **changes}))
+    assert prepared.description.pseudonyms == found
+    train = prepared.encoded["train"]
+    tokenizer = load_checkpoint(under_pseudonyms)[1]
+    assert train.encodings == encode_rows(tokenizer, train.rows, prepared.description.maximum_tokens, found)
+
+
+def test_the_stream_reads_companies_under_the_pseudonyms_of_the_training(
+    runs: Runs, under_pseudonyms: Path, tmp_path: Path
+) -> None:
+    result = run_export(
+        under_pseudonyms,
+        "--out",
+        tmp_path / "bundle",
+        "--precision",
+        "fp32",
+        "--evaluation",
+        runs.second / "test.jsonl",
+    )
+    assert result.exit_code == 0, result.output
+    rows, plain = encoded(runs)
+    questions = [Question(row.text, tuple((entity.name,) for entity in row.entities)) for row in rows]
+    _, tokenizer, description = load_checkpoint(under_pseudonyms)
+    renamed = encode_rows(tokenizer, rows, description.maximum_tokens, PSEUDONYMS)
+    assert BundleTokenizer(load_bundle(tmp_path / "bundle")).encode(questions) == renamed != plain
 
 
 def test_a_bundle_of_it_judges_alike_and_can_be_read_back(runs: Runs, tmp_path: Path) -> None:
