@@ -14,6 +14,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from multiprocessing import Pool
 from pathlib import Path
@@ -23,10 +24,11 @@ import numpy as np
 from bench.nab import FALSE_ALARM_WEIGHTS, Series, detections, read_series, score
 from bench.rivals import ORACLE_RANGE, RIVALS, calibrated, oracle
 from bench.simulation import STREAMS, WARM_UP_HOURS, Events, draw, firings
-from stream.records import Observation
+from stream.records import Observation, Observations, Position
 from stream.spikes.novelty import minhash
 from stream.spikes.settings import SpikeSettings
 from stream.spikes.subject import Subject
+from stream.watch.keeper import Partition
 
 SUBJECTS = 8
 """Subjects that share the days of a cell."""
@@ -193,6 +195,47 @@ def show_cost(arguments: argparse.Namespace) -> None:
     for count in (1, 1_000, 100_000):
         each, memory = _side_by_side(count, events, settings)
         print(f"{count:7,} subjects side by side: {each:.0f} µs an observation, {memory / 1024:.1f} KiB each")
+    resting, waking, awake = _at_rest(100_000, settings)
+    print(f"100,000 subjects at rest: {resting / 1024:.1f} KiB each")
+    print(
+        f"a record of one observation, its state packed: {awake:.0f} µs, of a subject at rest {waking:.0f} µs"
+    )
+
+
+def _at_rest(count: int, settings: SpikeSettings) -> tuple[float, float, float]:
+    """Bytes of a subject that rests; microseconds of a record for such a one, and for one that is awake."""
+    history = list(quiet("poisson", 1, 336, 1).observations())
+    learned = Subject("x", settings)
+    for event in history:
+        learned.observe(event, "simulated")
+    learned.take_windows(closed_only=False)
+    learned.advance(history[-1].time + timedelta(days=2))
+    learned.take_windows(closed_only=True)
+    state = learned.dump()
+    before = _resident()
+    # A copy each, as they come out of a log.
+    subjects = Partition({str(number): bytes(bytearray(state)) for number in range(count)}, settings)
+    resting = (_resident() - before) / count
+    assert subjects.awake == 0
+    spent = []
+    for place in range(2):
+        position = Position(topic="simulated", partition=0, offset=10**9 + place)
+        event = history[-1].model_copy(
+            update={"position": position, "id": str(place), "time": history[-1].time + timedelta(days=2)}
+        )
+        started = time.process_time()
+        for number in range(ROUNDS * 50):
+            subjects.apply(Observations(subject=str(number), bundle="simulated", observations=[event]))
+        spent.append((time.process_time() - started) / (ROUNDS * 50) * 1e6)
+    return resting, spent[0], spent[1]
+
+
+def _resident() -> int:
+    """Bytes of memory that the process has; 0 where the system does not tell."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return 0
+    return int(statm.read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _side_by_side(count: int, events: Sequence[Observation], settings: SpikeSettings) -> tuple[float, float]:
@@ -201,20 +244,16 @@ def _side_by_side(count: int, events: Sequence[Observation], settings: SpikeSett
     The same events for each, and at least a thousand subjects in all: what an observation costs depends on
     how old its subject is, and here that is not the question.
     """
-    resident = Path("/proc/self/statm")
     spent, grown = 0.0, 0
     for _ in range(max(1, 1_000 // count)):
-        before = int(resident.read_text(encoding="utf-8").split()[1]) if resident.exists() else 0
+        before = _resident()
         subjects = [Subject(str(number), settings) for number in range(count)]
         started = time.process_time()
         for event in events:
             for subject in subjects:
                 subject.observe(event, "simulated")
         spent += time.process_time() - started
-        if resident.exists():
-            grown = (int(resident.read_text(encoding="utf-8").split()[1]) - before) * os.sysconf(
-                "SC_PAGE_SIZE"
-            )
+        grown = _resident() - before
     return spent / (max(count, 1_000 // count * count) * len(events)) * 1e6, grown / count
 
 

@@ -1,4 +1,8 @@
-"""Keeps the subjects of the partitions that a worker owns. Pure: it is given states and gives changes back."""
+"""Keeps the subjects of the partitions that a worker owns. Pure: it is given states and gives changes back.
+
+Most subjects rest most of the time. Where nothing is left to tell of one, only its packed state is kept, a tenth
+of what it takes at work.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -36,7 +40,8 @@ class Partition:
         saves: bool = True,
         time: datetime | None = None,
     ) -> None:
-        """Without `saves` the states of the changes are left empty: packing them takes most of the time.
+        """Without `saves` no subject rests, and the states of the changes are left empty: packing takes most of
+        the time.
 
         `time` is what the subjects were last told by `pass_time`: what did not change them was not saved, and an
         alert that begins now is to have the id that it would have had for the owner before.
@@ -44,23 +49,30 @@ class Partition:
         self._settings = settings
         self._saves = saves
         self._rules = rules or Rules()
-        self._subjects = {
-            name: Subject.load(name, state, self._rules.settings(name, settings))
-            for name, state in states.items()
-        }
+        self._awake: dict[str, Subject] = {}
+        self._resting = dict(states)
         # An alert that fires or a row not yet published must not wait for the subject's next event.
-        self._active = {name for name, subject in self._subjects.items() if subject.active}
+        self._active: set[str] = set()
         self.time: datetime | None = None
         """The newest event time that this partition has heard of."""
-        for subject in self._subjects.values():
+        for name, state in states.items():
+            subject = self._load(name, state)
             self._moved_to(subject.clock)
+            if subject.active:
+                self._wake(subject)
+                self._active.add(name)
         if time is not None:
             self._moved_to(time)
             for name in self._active:
-                self._subjects[name].advance(time)
+                self._awake[name].advance(time)
 
     def __len__(self) -> int:
-        return len(self._subjects)
+        return len(self._awake) + len(self._resting)
+
+    @property
+    def awake(self) -> int:
+        """How many subjects are at work; the others rest."""
+        return len(self._awake)
 
     def apply(self, record: Observations) -> Change:
         """Count a record's observations, each once."""
@@ -70,19 +82,19 @@ class Partition:
             (observation, subject.observe(observation, record.bundle)) for observation in record.observations
         ]
         self._moved_to(subject.clock)
-        return self._change(record.subject, closed_only=True, outcomes=outcomes, silenced=silenced)
+        return self._change(record.subject, counted=True, outcomes=outcomes, silenced=silenced)
 
     def count(self, name: str, time: datetime, negatives: int) -> Change:
         """Count negatives of which nothing but their number is known."""
         subject = self._subject(name)
         subject.count(time, negatives)
         self._moved_to(subject.clock)
-        return self._change(name, closed_only=True)
+        return self._change(name, counted=True)
 
     @property
     def alerted(self) -> bool:
         """Whether an alert is not over yet."""
-        return any(self._subjects[name].alerted for name in self._active)
+        return any(self._awake[name].alerted for name in self._active)
 
     def pass_time(self, time: datetime) -> Iterable[Change]:
         """Let event time reach `time`; give back the subjects where that leaves something to tell.
@@ -91,21 +103,22 @@ class Partition:
         """
         self._moved_to(time)
         for name in sorted(self._active):
-            silenced = self._is_silenced(self._subjects[name])
-            self._subjects[name].advance(time)
-            change = self._change(name, closed_only=False, silenced=silenced)
+            subject = self._awake[name]
+            silenced = self._is_silenced(subject)
+            subject.advance(time)
+            change = self._change(name, counted=False, silenced=silenced)
             if change.alerts or change.windows:
                 yield change
 
     def state(self, name: str) -> bytes | None:
         """A subject's state; None where it has none here."""
-        subject = self._subjects.get(name)
-        return None if subject is None else subject.dump()
+        subject = self._awake.get(name)
+        return self._resting.get(name) if subject is None else subject.dump()
 
     def firing(self) -> Iterable[Alert]:
         """The alerts that fire now, muted ones left out."""
         for name in self._active:
-            alert = self._subjects[name].current
+            alert = self._awake[name].current
             if alert is not None and alert.state is AlertState.FIRING and not self._rules.judge(alert).muted:
                 yield alert
 
@@ -119,21 +132,41 @@ class Partition:
         )
 
     def _subject(self, name: str) -> Subject:
-        subject = self._subjects.get(name)
+        subject = self._awake.get(name)
         if subject is None:
-            subject = self._subjects[name] = Subject(name, self._rules.settings(name, self._settings))
+            state = self._resting.get(name)
+            settings = self._rules.settings(name, self._settings)
+            subject = Subject(name, settings) if state is None else self._load(name, state)
+            self._wake(subject)
         return subject
+
+    def _load(self, name: str, state: bytes) -> Subject:
+        return Subject.load(name, state, self._rules.settings(name, self._settings))
+
+    def _wake(self, subject: Subject) -> None:
+        self._awake[subject.name] = subject
+        self._resting.pop(subject.name, None)
+
+    def _rest(self, name: str, state: bytes) -> None:
+        """Keep of a subject that has nothing left to tell what `Subject.load` reads."""
+        self._resting[name] = state
+        del self._awake[name]
 
     def _change(
         self,
         name: str,
         *,
-        closed_only: bool,
+        counted: bool,
         outcomes: list[tuple[Observation, Outcome]] | None = None,
         silenced: bool = False,
     ) -> Change:
-        """`silenced` says whether a rule kept an alert quiet until now; once none does, it is told."""
-        subject = self._subjects[name]
+        """What is to be told and saved of a subject.
+
+        Where something was `counted`, rows wait until they are closed; where only time passed, the state is packed
+        if there is something to tell, or if the subject rests from now on. `silenced` says whether a rule kept an
+        alert quiet until now; once none does, it is told.
+        """
+        subject = self._awake[name]
         alerts = subject.take_alerts()
         if alerts:
             # The newest revision may itself be from before the time that the subject has come to.
@@ -141,16 +174,15 @@ class Partition:
         if silenced and subject.alerted and not self._is_silenced(subject):
             subject.tell_again()
             alerts += subject.take_alerts()
-        change = Change(
-            subject=name,
-            alerts=[self._rules.judge(alert) for alert in alerts],
-            windows=subject.take_windows(closed_only=closed_only),
-            # After the two above: what was taken is not to be taken again.
-            state=subject.dump() if self._saves else b"",
-            outcomes=outcomes or [],
-        )
-        (self._active.add if subject.active else self._active.discard)(name)
-        return change
+        windows = subject.take_windows(closed_only=counted)
+        active = subject.active
+        # After what was taken, which is not to be taken again.
+        packed = self._saves and (counted or alerts or windows or not active)
+        state = subject.dump() if packed else b""
+        (self._active.add if active else self._active.discard)(name)
+        if self._saves and not active:
+            self._rest(name, state)
+        return Change(name, state, [self._rules.judge(alert) for alert in alerts], windows, outcomes or [])
 
     def _moved_to(self, time: datetime | None) -> None:
         if time is not None and (self.time is None or time > self.time):

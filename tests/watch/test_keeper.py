@@ -3,6 +3,8 @@
 import random
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from stream.records import AlertState, Observation, Observations, Position, Window
 from stream.rules import QuietHours, Rule, Rules
 from stream.spikes.settings import SpikeSettings
@@ -93,6 +95,44 @@ def test_no_row_is_lost_when_one_record_spans_weeks() -> None:
     days = [START + timedelta(days=number) for number in range(60)]
     changes = [partition.apply(record("all", 0, days)), *partition.pass_time(days[-1] + timedelta(days=2))]
     assert total(changes) == 60
+
+
+def test_a_subject_with_nothing_left_to_tell_rests_until_its_next_event() -> None:
+    partition = Partition({}, SETTINGS)
+    partition.apply(record("all", 0, [START]))
+    assert partition.awake == 1, "its row is not closed"
+    list(partition.pass_time(START + timedelta(hours=3)))
+    assert (partition.awake, len(partition)) == (0, 1)
+    assert partition.state("all") is not None
+    partition.apply(record("all", 1, [START + timedelta(hours=3)]))
+    assert (partition.awake, len(partition)) == (1, 1)
+    heir = Partition({"all": partition.state("all") or b""}, SETTINGS, time=START + timedelta(hours=9))
+    assert heir.awake == 1, "it has a row to tell"
+    list(heir.pass_time(START + timedelta(hours=9)))
+    assert Partition({"all": heir.state("all") or b""}, SETTINGS).awake == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_rested_in_between_tells_the_same_as_who_never_did(seed: int) -> None:
+    draw = random.Random(seed)
+    resting, awake = Partition({}, SETTINGS), Partition({}, SETTINGS, saves=False)
+    told: list[list[Change]] = [[], []]
+    rests, time, offset = 0, START, 0
+    for burst in range(60):
+        time += timedelta(minutes=draw.choice([1, 20, 90, 600]))
+        surge = burst == 50
+        sentiment = "negative" if surge or draw.random() < 0.2 else "neutral"
+        size = 60 if surge else draw.randint(1, 3)
+        batch = record("all", offset, [time + timedelta(seconds=each) for each in range(size)], sentiment)
+        offset += size
+        tick = time + timedelta(minutes=draw.choice([2, 30, 80]))
+        for changes, partition in zip(told, (resting, awake), strict=True):
+            changes.extend([partition.apply(batch), *partition.pass_time(tick)])
+        rests += resting.awake == 0
+    assert rests > 5
+    one, other = ([(each.alerts, each.windows) for each in changes] for changes in told)
+    assert one == other
+    assert any(alerts for alerts, _ in one)
 
 
 def asleep(end: str) -> Rules:
