@@ -71,6 +71,7 @@ def find_surges(
             history_negative=mixture.negative,
             history_total=mixture.total,
             others_chance=_chance_of_others(history, settings, counts.end - 1, in_alert=peak.in_alert),
+            false_alarms_per_day=settings.false_alarms_per_day,
         ):
             continue
         findings.append(

@@ -5,6 +5,9 @@ from scipy import special
 DAY = 86_400
 _SHARE_LEVEL = 0.002
 _SHARE_LEVEL_ALONE = 0.005
+# Where more false alarms than this are accepted a day, the gate would be stricter than the budget, and be all that
+# decides.
+_STRICT_BUDGET = 0.1
 _USUAL_OTHERS = 0.1
 _MOSTLY = 0.5
 # Below this, looks would grow faster than the tail falls, and a larger count be less of a surprise: of a normal
@@ -39,18 +42,25 @@ def alarms_per_day(count: float, mean: float, variance: float, window_seconds: f
 
 
 def share_rises(
-    negative: int, total: int, *, history_negative: float, history_total: float, others_chance: float
+    negative: int,
+    total: int,
+    *,
+    history_negative: float,
+    history_total: float,
+    others_chance: float,
+    false_alarms_per_day: float,
 ) -> bool:
     """Whether the share of negatives is above usual, by its Beta-binomial tail; true where most always are.
 
-    `others_chance` is the probability of so many events that are not negative, if these come as always.
+    `others_chance` is the probability of so many events that are not negative, if these come as always;
+    `false_alarms_per_day` the budget.
 
     The gate stands beside a volume test at a level of some 1e-5, so its own level need not be that strict. But it
     is looked at again with every event, and in a burst in which all grows alike it must stay closed to the end:
     at 2 in 1,000 it did in 87 % to 97 % of simulated ones. Where no more others came than usual there is no such
     burst, and 5 in 1,000 is enough: of 200 surges of a subject with one negative an hour, to three times for six
     hours or ten times for one, it let 146 through and the strict level alone 125, while bursts opened it hardly
-    more often.
+    more often. With ten times the budget it is three times as loose, by the root.
 
     The Beta-binomial is matched by a binomial of as many trials as have its variance.
     """
@@ -61,7 +71,8 @@ def share_rises(
     trials = total / (1 + (total - 1) / (alpha + beta + 1))
     successes = negative * trials / total
     tail = special.betainc(successes, trials - successes + 1, usual)
-    return bool(tail < (_SHARE_LEVEL_ALONE if others_chance > _USUAL_OTHERS else _SHARE_LEVEL))
+    level = _SHARE_LEVEL_ALONE if others_chance > _USUAL_OTHERS else _SHARE_LEVEL
+    return bool(tail < level * max(1.0, false_alarms_per_day / _STRICT_BUDGET) ** 0.5)
 
 
 def chance_of_others(others: int, mean: float) -> float:

@@ -29,8 +29,12 @@ OVER_LEVEL = 10
 _PRIOR_PEAKS = 2.0
 _PRIOR_EXCESSES = 10.0
 # Peaks are rare, so what is known of them must be remembered for longer than what is usual: at a budget of one
-# false alarm in a hundred days a window has one peak a month.
-_MEMORY = 8
+# false alarm in a hundred days a window has one peak a month. Of eight half-lives, rare stories of several items
+# each alarmed at 1.4 times the budget, of twenty at 1.2.
+_MEMORY = 20
+# What is aimed at, as a share of the budget: what forecasts do not know of a subject makes more false alarms, and
+# no fewer.
+_AIM = 0.85
 # As cut, the excesses of peaks of which one in `OVER_LEVEL` fires have a mean that is too small by that share.
 _UNCUT = OVER_LEVEL / (OVER_LEVEL - 1)
 # What is kept of a window length: decayed peaks, their excess, watched days; and of the peak that goes on, what
@@ -44,9 +48,9 @@ class Tails:
     def __init__(self, windows: Sequence[int], false_alarms_per_day: float, half_life_days: float) -> None:
         self._lengths = windows
         self._half_life = _MEMORY * half_life_days * DAY
-        self.level = OVER_LEVEL * false_alarms_per_day / len(windows)
+        self._allowed = OVER_LEVEL * _AIM * false_alarms_per_day
+        self.level = self._allowed / len(windows)
         """Alarms per day by the volume test from which on a count is a peak."""
-        self._allowed = OVER_LEVEL * false_alarms_per_day
         # A row for each window, and one for what passed all tests, of whatever window.
         self._sums: Floats = np.zeros((len(windows) + 1, 4), dtype=np.float32)
         self._sums[:, _HEIGHT] = -1

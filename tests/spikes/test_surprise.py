@@ -1,6 +1,7 @@
 """The tails behind the tests."""
 
 import math
+from functools import partial
 
 import pytest
 from hypothesis import example, given
@@ -47,6 +48,7 @@ def test_more_negatives_never_close_the_gate(
         "history_negative": float(history_negative),
         "history_total": float(history_negative + history_others),
         "others_chance": others_chance,
+        "false_alarms_per_day": 0.01,
     }
     if negative / (negative + others) > history_negative / (history_negative + history_others):
         opened = share_rises(negative, negative + others, **history)
@@ -54,7 +56,7 @@ def test_more_negatives_never_close_the_gate(
 
 
 def test_where_no_more_others_came_than_usual_the_share_need_not_rise_as_clearly() -> None:
-    history = {"history_negative": 300.0, "history_total": 900.0}
+    history = {"history_negative": 300.0, "history_total": 900.0, "false_alarms_per_day": 0.01}
     assert share_rises(9, 12, **history, others_chance=chance_of_others(3, 2.0))
     assert not share_rises(9, 12, **history, others_chance=chance_of_others(3, 0.2))
     assert not share_rises(9, 27, **history, others_chance=chance_of_others(18, 18.0))
@@ -67,16 +69,27 @@ def test_others_are_the_less_likely_the_more_they_are() -> None:
     assert chances[1] == pytest.approx(1 - math.exp(-2))
 
 
+gate = partial(share_rises, false_alarms_per_day=0.01)
+
+
+def test_who_accepts_more_false_alarms_has_the_gate_looser() -> None:
+    history = {"history_negative": 1000.0, "history_total": 4000.0, "others_chance": 0.0}
+    opened = [share_rises(37, 105, **history, false_alarms_per_day=budget) for budget in (0.01, 0.1, 1, 10)]
+    assert opened == [False, False, False, True]
+    assert share_rises(40, 105, **history, false_alarms_per_day=1)
+    assert not share_rises(40, 105, **history, false_alarms_per_day=0.1)
+
+
 def test_all_growing_alike_is_no_rise_of_the_share() -> None:
-    assert not share_rises(100, 400, history_negative=1000, history_total=4000, others_chance=0.0)
-    assert share_rises(160, 400, history_negative=1000, history_total=4000, others_chance=0.0)
+    assert not gate(100, 400, history_negative=1000, history_total=4000, others_chance=0.0)
+    assert gate(160, 400, history_negative=1000, history_total=4000, others_chance=0.0)
 
 
 def test_a_share_known_from_few_events_rises_less_easily() -> None:
-    assert share_rises(9, 16, history_negative=1000, history_total=5000, others_chance=0.0)
-    assert not share_rises(9, 16, history_negative=1, history_total=5, others_chance=0.0)
+    assert gate(9, 16, history_negative=1000, history_total=5000, others_chance=0.0)
+    assert not gate(9, 16, history_negative=1, history_total=5, others_chance=0.0)
 
 
 def test_where_most_is_always_negative_the_gate_stays_open() -> None:
-    assert share_rises(60, 100, history_negative=600, history_total=1000, others_chance=0.0)
-    assert not share_rises(45, 100, history_negative=450, history_total=1000, others_chance=0.0)
+    assert gate(60, 100, history_negative=600, history_total=1000, others_chance=0.0)
+    assert not gate(45, 100, history_negative=450, history_total=1000, others_chance=0.0)

@@ -90,7 +90,7 @@ def test_wild_months_are_forgotten() -> None:
     subject = tails()
     live(subject, 300, 5)
     wild = subject.share(0, ALLOWED / 1000)
-    subject.age(600 * DAY, watched=0)
+    subject.age(1500 * DAY, watched=0)
     calm = subject.share(0, ALLOWED / 1000)
     assert calm < wild / 2
     assert calm == pytest.approx(tails().share(0, ALLOWED / 1000), rel=0.01)
