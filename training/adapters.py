@@ -18,7 +18,11 @@ from stream.evaluation.rows import Entity, Row, Split, Target
 from stream.names import places
 from stream.text import language, normalise
 from training.configuration import DataSet, Head, LabelSource
+from training.identity import text_key
 from training.taxonomy import Silence
+
+KEY = "key"
+"""Column of a file of labels: whose they are, as `training.identity.text_key` has it."""
 
 csv.field_size_limit(16 * 1024 * 1024)
 
@@ -55,14 +59,19 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
     Rows of a file called `valid` become test rows: what is published to judge by is not for tuning.
     """
     reading = Reading()
+    added = _added_labels(data.label_file) if data.label_file is not None else None
     by_name = {head.name: head for head in heads}
     for part, file in data.files.items():
         values: dict[str, dict[str, list[tuple[str, str]]]] = {}
         none_of: dict[str, set[str]] = {}
         for record in read_records(root / file, data.columns):
-            reading.read += 1
             raw = _get(record, data.text, root / file)
             text = normalise(raw) if isinstance(raw, str) else ""
+            said = {} if added is None else added.get(text_key(text))
+            if said is None:
+                continue
+            record.update(said)
+            reading.read += 1
             if not text:
                 reading.empty += 1
                 continue
@@ -138,6 +147,14 @@ def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[d
         raise DataError(f"{path}, line {number} is not JSON: {error}") from error
     except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _added_labels(path: Path) -> dict[str, dict[str, Any]]:
+    """What a file of labels says of texts, by their keys."""
+    said = {}
+    for record in read_records(path):
+        said[_get(record, KEY, path)] = record
+    return said
 
 
 def _get(record: dict[str, Any], column: str, path: Path) -> Any:

@@ -1,10 +1,5 @@
-"""Cleaning by rule: what is dropped, what loses its label, and a report that says so.
+"""Cleaning by rule: what is dropped, what loses its label, and a report that says so."""
 
-A text is identified by its letters and digits alone, so that a repost with another link, another
-punctuation or another case is the same text.
-"""
-
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -13,6 +8,7 @@ from pydantic import BaseModel
 
 from stream.evaluation.rows import Row, Target
 from training.adapters import Reading
+from training.identity import text_key
 
 
 class SetReport(BaseModel):
@@ -45,15 +41,6 @@ class Cleaned:
 
     rows: list[Row] = field(default_factory=list)
     report: dict[str, SetReport] = field(default_factory=dict)
-
-
-def text_key(text: str) -> str:
-    """Identity of a text: 12 hex digits of the SHA-256 of its letters and digits, case-folded.
-
-    A text of symbols alone (an emoji) is identified by itself.
-    """
-    bare = "".join(character for character in text.casefold() if character.isalnum()) or text
-    return hashlib.sha256(bare.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def clean(readings: dict[str, Reading]) -> Cleaned:

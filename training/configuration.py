@@ -47,10 +47,14 @@ class DataSet(BaseModel):
 
     name: str
     files: dict[Literal["train", "valid", "test"], Path]
-    """Rows under `train` are divided by text hash; those under `valid` and `test` stay there."""
+    """Rows under `train` are divided by text hash; those under `valid` and `test` stay there. Below
+    `data_root`, but beside the configuration where a path begins with a dot."""
     text: str = "text"
     columns: list[str] | None = None
     """Of CSV files that do not begin with the names of their columns."""
+    label_file: Path | None = None
+    """Labels of some of its texts, by the texts' keys, since who labels texts may not always pass them on: a JSON
+    object a line, whose fields stand beside those of the set's own. Other texts are left out."""
     labels: dict[str, LabelSource] = Field(default_factory=dict)
     """Without any, its texts are for teachers, who say what there is to learn of them."""
     licence: str
@@ -281,8 +285,8 @@ def resolve_heads(options: Options) -> list[Head]:
 def read_configuration(path: Path | None, overrides: dict[str, Any]) -> Options:
     """Read the YAML file and lay `overrides` (option → value) over it.
 
-    Paths of `base`, `splits` and taxonomies in the file are relative to the file itself. What the file
-    `base` says holds wherever this one says nothing.
+    Paths of `base`, `splits`, taxonomies and label files in the file are relative to the file itself. What
+    the file `base` says holds wherever this one says nothing.
     Raises `ConfigurationError`, with every wrong key in one message.
     """
     values = {**(_read_values(path) if path is not None else {}), **overrides}
@@ -318,3 +322,16 @@ def _anchor(values: dict[str, Any], folder: Path) -> None:
     for head in heads if isinstance(heads, list) else []:
         if isinstance(head, dict) and isinstance(head.get("taxonomy"), str):
             head["taxonomy"] = folder / head["taxonomy"]
+    sets = values.get("data")
+    for data in sets if isinstance(sets, list) else []:
+        if not isinstance(data, dict):
+            continue
+        if isinstance(data.get("label_file"), str):
+            data["label_file"] = folder / data["label_file"]
+        if isinstance(data.get("files"), dict):
+            data["files"] = {part: _beside(folder, file) for part, file in data["files"].items()}
+
+
+def _beside(folder: Path, file: Any) -> Any:
+    """A path that begins with a dot, from that folder; anything else as it is."""
+    return (folder / file).resolve() if isinstance(file, str) and file.startswith(".") else file

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from stream.evaluation.rows import Row, Split
-from training.cleaning import text_key
+from training.identity import text_key
 
 
 class SplitError(Exception):

@@ -9,6 +9,7 @@ from tiny_run import write_jsonl
 from stream.evaluation.rows import Target, read_rows, write_rows
 from training.adapters import DataError, read_set
 from training.configuration import DataSet, Head
+from training.identity import text_key
 from training.taxonomy import Taxonomy
 
 SENTIMENT = Head(name="sentiment", kind="single", labels=("negative", "neutral", "positive"))
@@ -192,3 +193,53 @@ def test_an_empty_list_says_that_a_text_has_none_of_the_labels_and_null_says_not
         None,
         Target(frozenset({"people"}), frozenset(TOPICS.labels)),
     ]
+
+
+def test_labels_in_a_file_of_their_own_stand_beside_what_the_set_says(tmp_path: Path) -> None:
+    write_jsonl(
+        tmp_path / "set.jsonl",
+        [
+            {"text": "Acme gains on Bolt's recall", "t": "earnings"},
+            {"text": "nobody labelled this", "t": "people"},
+        ],
+    )
+    said = {
+        "key": text_key("acme gains on bolts recall!"),
+        "sentiment": "positive",
+        "entities": [{"name": "Bolt", "s": "negative"}],
+    }
+    write_jsonl(tmp_path / "labels.jsonl", [said, {"key": "0" * 12, "sentiment": "neutral", "entities": []}])
+    data = DataSet.model_validate(
+        {
+            "name": "set",
+            "files": {"train": "set.jsonl"},
+            "label_file": tmp_path / "labels.jsonl",
+            "licence": "MIT",
+            "labels": {
+                "sentiment": {"column": "sentiment"},
+                "topics": {"column": "t"},
+                "entity_sentiment": {"column": "entities.s", "entity": "entities.name"},
+            },
+        }
+    )
+    towards = SENTIMENT.model_copy(update={"name": "entity_sentiment", "scope": "entity"})
+    reading = read_set(data, [SENTIMENT, TOPICS, towards], tmp_path)
+    [row] = reading.rows
+    assert reading.read == 1
+    assert row.targets["sentiment"].allowed == {"positive"}
+    assert row.targets["topics"].allowed == {"earnings"}
+    [bolt] = row.entities
+    assert (bolt.name, bolt.targets["entity_sentiment"].allowed) == ("Bolt", {"negative"})
+
+
+def test_a_file_of_labels_without_keys_is_named(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "set.jsonl", [{"text": "a"}])
+    write_jsonl(tmp_path / "labels.jsonl", [{"text": "a", "sentiment": "neutral"}])
+    data = DataSet(
+        name="set",
+        files={"train": Path("set.jsonl")},
+        label_file=tmp_path / "labels.jsonl",
+        licence="MIT",
+    )
+    with pytest.raises(DataError, match=r"labels\.jsonl has no column 'key'"):
+        read_set(data, [SENTIMENT], tmp_path)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from stream.evaluation.rows import Row, Split, Target
 from training.adapters import Reading
-from training.cleaning import clean, cross_set_conflicts, text_key
+from training.cleaning import clean, cross_set_conflicts
+from training.identity import text_key
 from training.splits import Frozen, SplitError, split_rows
 
 ALL = frozenset({"negative", "neutral", "positive"})

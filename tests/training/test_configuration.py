@@ -116,3 +116,23 @@ def test_the_open_configuration_has_open_licences_only() -> None:
 def test_what_may_not_be_used_commercially_is_never_trained_on() -> None:
     options = read_configuration(CONFIGURATIONS / "default.yaml", {})
     assert all(data.evaluate_only for data in options.data if "NC" in data.licence)
+
+
+def test_files_that_begin_with_a_dot_lie_beside_the_configuration_and_others_below_the_data_root(
+    tmp_path: Path,
+) -> None:
+    sets = [
+        {"name": "ours", "files": {"train": "../sets/ours.jsonl"}, "licence": "ours"},
+        {
+            "name": "theirs",
+            "files": {"train": "theirs.csv"},
+            "label_file": "labels/x.jsonl",
+            "licence": "MIT",
+        },
+    ]
+    (tmp_path / "configs").mkdir()
+    path = write_configuration(tmp_path / "configs" / "run.yaml", tiny(data=sets))
+    ours, theirs = read_configuration(path, {}).data
+    assert ours.files["train"] == tmp_path / "sets" / "ours.jsonl"
+    assert theirs.files["train"] == Path("theirs.csv")
+    assert theirs.label_file == tmp_path / "configs" / "labels" / "x.jsonl"
