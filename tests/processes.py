@@ -22,6 +22,7 @@ from stream.broker import free_port
 from stream.records import Alert, DeadLetter, ScoredEvent, Window
 from stream.settings import Settings, load_settings
 
+KAFKA_START = Path(__file__).parents[2] / "shared" / "kafka" / "kafka-start"
 DOWNTICK = Path(sys.executable).with_name("downtick")
 PARTITIONS = 4
 
@@ -32,6 +33,41 @@ class KafkaBroker:
 
     address: str
     idempotence: bool
+
+
+class KafkaNode:
+    """A process of Apache Kafka, whose folder outlives it: after a kill it goes on where it was."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder, self._port = folder, free_port()
+        self.broker = KafkaBroker(f"127.0.0.1:{self._port}", idempotence=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.stop()
+
+    def start(self, seconds: float = 60) -> None:
+        """Return when it serves."""
+        log = self._folder / "kafka.log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [str(KAFKA_START), str(self._folder), str(self._port)], stdout=output, stderr=output
+            )
+        deadline = time.monotonic() + seconds
+        while b"Kafka Server started" not in log.read_bytes():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop(signal.SIGKILL)
+                raise AssertionError(f"Apache Kafka did not start: {log.read_text()[-2000:]}")
+            time.sleep(0.2)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send a signal and wait for its end."""
+        self._process.send_signal(number)
+        self._process.wait(30)
 
 
 @dataclass

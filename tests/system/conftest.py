@@ -2,17 +2,13 @@
 
 import os
 import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import KafkaBroker, SystemUnderTest
+from processes import KAFKA_START, KafkaBroker, KafkaNode, SystemUnderTest
 
-from stream.broker import EmbeddedBroker, free_port
-
-KAFKA_START = Path(__file__).parents[3] / "shared" / "kafka" / "kafka-start"
+from stream.broker import EmbeddedBroker
 
 
 @pytest.fixture
@@ -29,21 +25,23 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBrok
     if named:
         yield KafkaBroker(named, idempotence=True)
         return
+    require_kafka()
+    with KafkaNode(tmp_path_factory.mktemp("kafka")) as node:
+        yield node.broker
+
+
+@pytest.fixture
+def kafka_node(tmp_path: Path) -> Iterator[KafkaNode]:
+    """An Apache Kafka of the test's own, that may be killed and started again."""
+    require_kafka()
+    with KafkaNode(tmp_path / "kafka") as node:
+        yield node
+
+
+def require_kafka() -> None:
+    """Skip where no Apache Kafka can be started."""
     if not KAFKA_START.exists() or not shutil.which("java"):
         pytest.skip("no Apache Kafka: name a cluster with DOWNTICK_TEST_KAFKA=host:port")
-    folder, port = tmp_path_factory.mktemp("kafka"), free_port()
-    with (folder / "kafka.log").open("wb") as log:
-        process = subprocess.Popen([str(KAFKA_START), str(folder), str(port)], stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 60
-        while b"Kafka Server started" not in (folder / "kafka.log").read_bytes():
-            if process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"Apache Kafka did not start: {(folder / 'kafka.log').read_text()[-2000:]}")
-            time.sleep(0.2)
-        yield KafkaBroker(f"127.0.0.1:{port}", idempotence=True)
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.fixture(params=["embedded", pytest.param("apache", marks=pytest.mark.kafka)])

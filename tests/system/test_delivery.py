@@ -13,48 +13,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from deliveries import START, TEXTS, events, expected
 from processes import SystemUnderTest, WorkerProcess
 
 from stream.bundle import Bundle
 from stream.records import AlertState, DeadLetterReason
 from stream.score.compose import ALL
 
-START = datetime(2014, 9, 3, 8, tzinfo=UTC)
-TEXTS = {
-    "negative": ["bad day", "fraud at $ACME", "股价跌", "lawsuit against the chairman"],
-    "neutral": ["a meeting was held", "股东大会", "inflation report"],
-    "positive": ["good day", "great profit at $ACME", "股价涨"],
-}
-
 
 @pytest.fixture(autouse=True)
 def _tiny_model(request: pytest.FixtureRequest, tiny_bundle: Bundle) -> None:
     system: SystemUnderTest = request.getfixturevalue("system")
     system.variables["DOWNTICK_BUNDLE"] = str(tiny_bundle.folder)
-
-
-def events(
-    count: int, *, start: datetime = START, seconds: float = 3.0, prefix: str = "e"
-) -> list[dict[str, str]]:
-    """So many events from `start` on, at random but always the same, each with a text of its own."""
-    random.seed(count)
-    rows = []
-    for number in range(count):
-        text = random.choice([text for texts in TEXTS.values() for text in texts])
-        rows.append(
-            {
-                "id": f"{prefix}{number}",
-                "time": (start + timedelta(seconds=number * seconds)).isoformat(),
-                "text": f"{text} number {prefix}{number}",
-            }
-        )
-    return rows
-
-
-def expected(rows: list[dict[str, str]]) -> Counter[str]:
-    """Events by sentiment, as the tiny model judges them."""
-    labels = {text: label for label, texts in TEXTS.items() for text in texts}
-    return Counter(labels[row["text"].rsplit(" number ", 1)[0]] for row in rows)
 
 
 def test_counts_in_equal_counts_out(system: SystemUnderTest) -> None:
