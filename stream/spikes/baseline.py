@@ -1,11 +1,12 @@
 """What a subject's own history makes one expect: its level, its season, its share of negatives.
 
 The rate of negatives is a level times a season (hour of day, on weekdays and at weekends), judged by a history in
-which a day counts half after `half_life_days`. Level and season are gamma-distributed given that history, so
-a forecast is negative binomial. The factors of hours, and those of weekdays and weekends, are shrunk towards 1,
-and the more, the less those of this subject have varied so far (empirical Bayes): little history means little
-season. The factor of an hour of a kind of day is shrunk in the same way towards the product of the two. So the
-nights of weekends are known from the nights of weekdays and the days of weekends, before there were many of them.
+which a day counts half after `half_life_days`. Levels move: how far this one has tells what the last days had to
+what the whole history made one expect of them, shrunk towards 1. Level and season are gamma-distributed given that
+history, so a forecast is negative binomial. The factors of hours, and those of weekdays and weekends, are shrunk
+towards 1, and the more, the less those of this subject have varied so far (empirical Bayes): little history means
+little season. The factor of an hour of a kind of day is shrunk in the same way towards the product of the two. So
+the nights of weekends are known from those of weekdays and from the days of weekends, before there were many of them.
 
 Silence is believed only as far as the subject's own rate allows: once ten events should have come since the last
 one, the rest of the silence is taken for an outage. It is then no evidence of a lower rate; the history only ages.
@@ -43,6 +44,10 @@ _LONGEST_SILENCE_SECONDS = 4 * WEEK
 # this keeps it quiet through its first morning, and through the Monday after it.
 _SEASON_VARIANCE = 0.5
 _FLAT = 1e-4
+# The level of late rests on a memory that is shorter by this, and stands against so many events (more, where
+# counts vary more) that say it has not moved: levels are taken to move by a quarter.
+_OF_LATE = 4
+_UNMOVED_EVENTS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class Mixture:
         return (self.negative + 1) / (self.weight + 1)
 
 
-class _Season:
+class Season:
     """The season as it follows from the learned counts; made anew whenever those change."""
 
     def __init__(self, counts: Floats, hours: Floats, dispersion: float) -> None:
@@ -178,6 +183,8 @@ class Baseline:
     def __init__(self, half_life_days: float) -> None:
         self._half_life = half_life_days * DAY
         self._numbers: Floats = np.zeros(self.SIZE, dtype=np.float32)
+        # Of late: weighted negatives, and hours weighted with their season.
+        self._recent: Floats = np.zeros(2, dtype=np.float32)
         self._view()
         self.dispersion = 1.0
 
@@ -186,12 +193,13 @@ class Baseline:
         self._counts = self._numbers[:_SLOTS]
         self._hours = self._numbers[_SLOTS : 2 * _SLOTS]
         self._totals = self._numbers[2 * _SLOTS : 2 * _SLOTS + 2]
-        self._cached: _Season | None = None
+        self._cached: Season | None = None
 
     @property
-    def _season(self) -> _Season:
+    def season(self) -> Season:
+        """The season as it is known now."""
         if self._cached is None:
-            self._cached = _Season(self._counts, self._hours, self.dispersion)
+            self._cached = Season(self._counts, self._hours, self.dispersion)
         return self._cached
 
     @property
@@ -207,7 +215,7 @@ class Baseline:
     @property
     def hours(self) -> float:
         """Length of the history, decayed."""
-        return self._season.hours
+        return self.season.hours
 
     @property
     def believed_silence(self) -> float:
@@ -215,8 +223,22 @@ class Baseline:
         rate = (float(self._totals[1]) + 0.5) / max(1.0, float(self._hours.sum()))
         return min(_LONGEST_SILENCE_SECONDS, _BELIEVED_EVENTS * self.dispersion / rate * HOUR)
 
-    def learn(self, time: int, seconds: float, *, weight: float, negative: float, total: float) -> None:
-        """Take the counts of one interval, `seconds` of which were watched, into the history."""
+    def learn(
+        self,
+        time: int,
+        seconds: float,
+        *,
+        weight: float,
+        negative: float,
+        total: float,
+        season: Season | None = None,
+    ) -> None:
+        """Take the counts of one interval, `seconds` of which were watched, into the history.
+
+        Who learns several at once may give the `season` that was known before: it is not made anew for each.
+        """
+        seasonal = (season or self.season).integral(time, time + round(seconds))
+        self._recent += np.array([weight, seasonal], dtype=np.float32)
         slot = _slot_of(time)
         self._counts[slot] += np.float32(weight)
         self._hours[slot] += np.float32(seconds / HOUR)
@@ -227,11 +249,15 @@ class Baseline:
         """Take a single late event into an interval that has been learned; `now` is how far learning has come."""
         share = 0.5 ** ((now - time) / self._half_life)
         self._counts[_slot_of(time)] += np.float32(weight * share)
+        self._recent[0] += np.float32(weight * share**_OF_LATE)
         self._totals += np.array([share * negative, share], dtype=np.float32)
         self._cached = None
 
     def learn_silence(self, start: int, seconds: int) -> None:
         """Take a silence into the history, hour by hour."""
+        self._recent[1] += np.float32(
+            self.season.integral(start, start + min(seconds, _LONGEST_SILENCE_SECONDS))
+        )
         hours = np.arange(start, start + min(seconds, _LONGEST_SILENCE_SECONDS), HOUR)
         slots = _SLOT_OF_HOUR[(hours + _MONDAY) % WEEK // HOUR]
         self._hours += np.bincount(slots, minlength=_SLOTS).astype(np.float32)
@@ -240,6 +266,7 @@ class Baseline:
     def age(self, seconds: float) -> None:
         """Let the history lose weight."""
         self._numbers[:-1] *= np.float32(0.5 ** (seconds / self._half_life))
+        self._recent *= np.float32(0.5 ** (_OF_LATE * seconds / self._half_life))
         self._cached = None
 
     def forecast(self, start: int, end: int, *, since: int = 0, weight: float = 0.0) -> Forecast:
@@ -247,16 +274,21 @@ class Baseline:
 
         Where `since` is given, so are the negatives between that time and `start`, which have not been learned.
         """
-        season = self._season
+        season = self.season
         # Half an event beforehand: Jeffreys' prior for a Poisson rate.
         count, hours, seasonal = season.count + 0.5, season.hours, season.seasonal_hours
+        recent, recent_hours = self._recent.tolist()
         if since:
-            count += weight
+            between = season.integral(since, start)
+            count, recent = count + weight, recent + weight
+            seasonal, recent_hours = seasonal + between, recent_hours + between
             hours += (start - since) / HOUR
-            seasonal += season.integral(since, start)
+        level = count / max(1e-9, seasonal)
+        unmoved = season.dispersion * _UNMOVED_EVENTS
+        moved = (recent + unmoved) / (recent_hours * level + unmoved)
         return Forecast(
-            mean=count / max(1e-9, seasonal) * season.integral(start, end),
-            uncertainty=season.dispersion / count + season.uncertainty(start, end),
+            mean=moved * level * season.integral(start, end),
+            uncertainty=season.dispersion / min(count, recent + unmoved) + season.uncertainty(start, end),
             history_hours=hours,
         )
 
@@ -264,13 +296,18 @@ class Baseline:
     def mixture(self) -> Mixture:
         """What the history was made of."""
         negative, total = self._totals.tolist()
-        return Mixture(self._season.count, negative, total)
+        return Mixture(self.season.count, negative, total)
 
     def dump(self) -> Floats:
-        """The history as `SIZE` numbers."""
+        """The history as `SIZE` numbers, but for that of late."""
         return self._numbers
 
-    def load(self, numbers: Floats) -> None:
-        """Read what `dump` made."""
+    def dump_recent(self) -> Floats:
+        """That of late."""
+        return self._recent
+
+    def load(self, numbers: Floats, recent: Floats) -> None:
+        """Read what the two above made; without the second the level has not moved."""
         self._numbers = numbers.copy()
+        self._recent = recent.copy() if recent.size else np.zeros(2, dtype=np.float32)
         self._view()

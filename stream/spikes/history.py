@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from stream.labels import Sentiment
-from stream.spikes.baseline import HOUR, Baseline, Forecast, Mixture
+from stream.spikes.baseline import HOUR, Baseline, Forecast, Mixture, Season
 from stream.spikes.counts import BUCKETS, Ring
 from stream.spikes.dispersion import Dispersion
 from stream.spikes.novelty import UNIT
@@ -261,9 +261,10 @@ class History:
         until = (time - self._windows[-1]) // HOUR * HOUR // seconds
         if self._learned >= until:
             return
+        season = self._baseline.season
         self._baseline.dispersion = self.dispersion.near(HOUR)
         for bucket in range(self._learned, min(until, ring.last + 1)):
-            self._learn_interval(bucket, in_alert)
+            self._learn_interval(bucket, in_alert, season)
             self._learned = bucket + 1
         gap = (until - self._learned) * seconds
         if gap > 0:
@@ -275,7 +276,7 @@ class History:
             self.tails.age(gap, watched=max(0, min(gap, believed)))
             self._learned = until
 
-    def _learn_interval(self, bucket: int, in_alert: InAlert) -> None:
+    def _learn_interval(self, bucket: int, in_alert: InAlert, season: Season) -> None:
         seconds = self.trend.ring.seconds
         start, end = bucket * seconds, (bucket + 1) * seconds
         counts = Counts(self.trend.ring, bucket, end, _OF_TREND)
@@ -293,6 +294,7 @@ class History:
             weight=counts.weight * share,
             negative=counts.negative * share,
             total=counts.total * share,
+            season=season,
         )
 
     def _share_learned(self, bucket: int) -> float:
@@ -317,7 +319,8 @@ class History:
         numbers = [len(self._shape), *self._shape, *times]
         numbers += [*self._minutes.dump(), *self.trend.ring.dump()]
         last, sums = self.tails.dump()
-        return [*numbers, *last], np.concatenate([self._baseline.dump(), self.dispersion.dump(), sums])
+        baseline, recent = self._baseline.dump(), self._baseline.dump_recent()
+        return [*numbers, *last], np.concatenate([baseline, self.dispersion.dump(), sums, recent])
 
     @property
     def _shape(self) -> tuple[int, ...]:
@@ -329,7 +332,13 @@ class History:
         Where intervals or windows were set differently then, the baseline is kept and the rest begins anew.
         """
         shape, numbers = tuple(numbers[1 : 1 + numbers[0]]), numbers[1 + numbers[0] :]
-        self._baseline.load(floats[: Baseline.SIZE])
+        known = Baseline.SIZE + self.dispersion.size
+        # States of earlier versions end behind the dispersion, or behind the tails.
+        tails, recent = floats[known:][: self.tails.size], floats[known + self.tails.size :]
+        if shape != self._shape:
+            # What is behind the baseline has another size then.
+            recent = floats[floats.size :]
+        self._baseline.load(floats[: Baseline.SIZE], recent)
         if shape != self._shape:
             self.begin(numbers[0])
             return
@@ -338,7 +347,5 @@ class History:
         self._blocks = list(numbers[5:place])
         place += self._minutes.load(numbers[place:])
         place += self.trend.load(numbers[place:])
-        rest = Baseline.SIZE + self.dispersion.size
-        self.dispersion.load(floats[Baseline.SIZE : rest])
-        # States of earlier versions end here.
-        self.tails.load(numbers[place:], floats[rest:])
+        self.dispersion.load(floats[Baseline.SIZE : known])
+        self.tails.load(numbers[place:], tails)

@@ -111,6 +111,11 @@ class Tails:
         often = OVER_LEVEL * (_PRIOR_PEAKS + peaks) / (_PRIOR_PEAKS + self.level * days)
         return often, _PRIOR_EXCESSES + peaks, _PRIOR_EXCESSES + _UNCUT * excess
 
+    @property
+    def size(self) -> int:
+        """How many numbers, beside the whole ones, its state has."""
+        return 1 + self._sums.size
+
     def dump(self) -> tuple[list[int], Floats]:
         """The peaks as whole numbers and others, of which the first is the level that they are over."""
         return self._last, np.concatenate([[np.float32(self.level)], self._sums.ravel()])

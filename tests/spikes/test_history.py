@@ -42,6 +42,28 @@ def test_before_its_first_weekend_a_subject_s_saturday_is_expected_like_its_othe
     assert saturday.uncertainty > 3 * weekday.uncertainty, "and nobody knows yet"
 
 
+def test_a_level_that_has_moved_is_known_within_days() -> None:
+    baseline = learned(20, days=28)
+    begin = MONDAY + 28 * DAY
+    for hour in range(4 * 24):
+        count = 40 * float(by_day_and_week(np.array([hour + 0.5]))[0])
+        baseline.learn(begin + hour * HOUR, HOUR, weight=count, negative=count, total=3 * count)
+        baseline.age(HOUR)
+    start = begin + 4 * DAY + 12 * HOUR
+    truth = 40 * float(by_day_and_week(np.array([4 * 24 + 12.5]))[0])
+    assert baseline.forecast(start, start + HOUR).mean == pytest.approx(truth, rel=0.15)
+
+
+def test_a_few_events_of_late_hardly_move_the_level() -> None:
+    baseline = Baseline(half_life_days=7)
+    for hour in range(24 * 28):
+        count = 0.2 if hour < 24 * 28 - 20 else 0.4
+        baseline.learn(MONDAY + hour * HOUR, HOUR, weight=count, negative=count, total=1)
+        baseline.age(HOUR)
+    start = MONDAY + 28 * DAY
+    assert 0.2 < baseline.forecast(start, start + HOUR).mean < 0.25
+
+
 def test_rare_stories_of_several_items_each_are_not_taken_for_single_events() -> None:
     ratios = []
     for seed in range(6):

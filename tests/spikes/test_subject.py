@@ -13,6 +13,7 @@ from spike_streams import BUNDLE, SETTINGS, Feed, at, counts, observation, reloa
 from stream.records import Observation, Window
 from stream.spikes.novelty import minhash
 from stream.spikes.settings import SpikeSettings
+from stream.spikes.state import pack_floats, unpack_floats
 from stream.spikes.subject import Outcome, StateError, Subject
 
 QUARTER = timedelta(minutes=15)
@@ -260,6 +261,17 @@ def test_a_state_that_cannot_be_read_says_so(state: bytes, said: str) -> None:
 def test_a_subject_that_has_seen_nothing_can_be_dumped() -> None:
     assert json.loads(Subject("x", SETTINGS).dump()) == {"v": 1}
     assert reload(Subject("x", SETTINGS)).clock is None
+
+
+def test_a_state_from_before_the_level_of_late_was_kept_is_read() -> None:
+    subject = Subject("x", SETTINGS)
+    watch(subject, Feed().between(0, 72, negative=4, neutral=8))
+    state = json.loads(subject.dump())
+    older = pack_floats(unpack_floats(state["floats"])[:-2])
+    found = Subject.load("x", json.dumps(state | {"floats": older}).encode(), SETTINGS)
+    assert found.clock == subject.clock
+    assert len(found.dump()) == len(subject.dump())
+    assert found.observe(observation(10**6, 73), BUNDLE) is Outcome.COUNTED
 
 
 def test_the_history_outlives_a_change_of_windows() -> None:
