@@ -6,7 +6,7 @@ what the whole history made one expect of them, shrunk towards 1. Level and seas
 history, so a forecast is negative binomial. The factors of hours, and those of weekdays and weekends, are shrunk
 towards 1, and the more, the less those of this subject have varied so far (empirical Bayes): little history means
 little season. The factor of an hour of a kind of day is shrunk in the same way towards the product of the two. So
-the nights of weekends are known from those of weekdays and from the days of weekends, before there were many of them.
+the nights of weekends are known from other nights and from the days of weekends, before there were many of them.
 
 Silence is believed only as far as the subject's own rate allows: once ten events should have come since the last
 one, the rest of the silence is taken for an outage. It is then no evidence of a lower rate; the history only ages.
