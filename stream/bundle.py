@@ -168,6 +168,15 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def manifest_hash(folder: Path) -> str:
+    """The hash of the bundle that `folder` claims to hold; `OSError` where it cannot be read."""
+    return _short_hash((folder / MANIFEST).read_bytes())
+
+
+def _short_hash(manifest: bytes) -> str:
+    return hashlib.sha256(manifest).hexdigest()[:16]
+
+
 def load_bundle(folder: Path) -> Bundle:
     """Read and verify the bundle in `folder`; raise `BundleError` unless every file is as declared."""
     advice = "name another folder with `bundle` in the settings, or make one with `downtick export`"
@@ -208,7 +217,7 @@ def load_bundle(folder: Path) -> Bundle:
                 f"bundle {folder} is damaged or tampered with: {name} does not match its checksum; "
                 "copy it again"
             )
-    return Bundle(folder=folder, manifest=manifest, hash=hashlib.sha256(raw).hexdigest()[:16])
+    return Bundle(folder=folder, manifest=manifest, hash=_short_hash(raw))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> Bundle:

@@ -94,6 +94,28 @@ class EngineMetrics:
         self._bundle.info({"name": name, "hash": hash_, "precision": precision, "provider": provider})
 
 
+class SwitchMetrics:
+    """Bundles that were put in place while the worker runs."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._switches = Counter(
+            "downtick_bundle_switches_total",
+            "Bundles found in the folder of the one in use: put in its place, or refused.",
+            ["result"],
+            registry=registry,
+        )
+        for result in ("switched", "refused"):
+            self._switches.labels(result)
+
+    def switched(self) -> None:
+        """Another bundle is in use."""
+        self._switches.labels("switched").inc()
+
+    def refused(self) -> None:
+        """A bundle cannot be used, and the one before goes on."""
+        self._switches.labels("refused").inc()
+
+
 class ScoreMetrics:
     """What the score stage reads and publishes."""
 

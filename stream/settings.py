@@ -194,6 +194,8 @@ class Settings(BaseSettings):
 
     bundle: Path = Field(default_factory=default_bundle)
     """The model bundle's folder; without it, the one that ships with Downtick."""
+    bundle_check_seconds: float = Field(default=10, ge=0)
+    """How often a worker looks whether another bundle lies there, to put it in place of its own; 0: never."""
     watchlist: Path | None = None
     """YAML file of the companies to find in texts."""
     rules: Path | None = None

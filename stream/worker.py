@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,12 @@ from stream.explanation.evidence import EvidenceExplainer
 from stream.kafka import BrokerError, FencedError, require_topics
 from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, SENTIMENTS
 from stream.logs import configure_logging
-from stream.metrics import EngineMetrics, ScoreMetrics, WatchMetrics
+from stream.metrics import EngineMetrics, ScoreMetrics, SwitchMetrics, WatchMetrics
 from stream.rules import Rules, load_rules
 from stream.score.compose import ALL, topic_subject
 from stream.score.stage import ScoreStage
 from stream.settings import Settings, load_settings
+from stream.switch import BundleSwitch, Prepare, Takeover
 from stream.topics import topic_configurations
 from stream.watch.stage import WatchStage
 from stream.watchlist import Watchlist, load_watchlist, subject_of
@@ -94,6 +96,7 @@ class Worker:
             )
         checks: dict[str, Check] = {}
         stages: list[Service] = []
+        prepares: list[Prepare] = [partial(prepared_rules, settings)]
         if "watch" in self._stages:
             watch = WatchStage(
                 settings,
@@ -104,16 +107,22 @@ class Worker:
             )
             checks["watch"] = lambda: watch.ready
             stages.append(watch)
+            prepares.append(partial(prepared_explainer, watch, settings, watchlist))
         if "score" in self._stages:
+            engine_metrics = EngineMetrics(registry)
             score = ScoreStage(
                 settings,
-                await loaded_engine(bundle, settings, EngineMetrics(registry)),
+                await loaded_engine(bundle, settings, engine_metrics),
                 watchlist,
                 ScoreMetrics(registry),
                 observed_partitions=partitions,
             )
             checks["score"] = lambda: score.ready
             stages.append(score)
+            prepares.append(partial(prepared_engine, score, settings, engine_metrics))
+        if settings.bundle_check_seconds:
+            switch = BundleSwitch(bundle, settings.bundle_check_seconds, prepares, SwitchMetrics(registry))
+            stages.append(switch)
         # The web server first: a probe finds it while the stages still join their groups.
         return [WebServer(settings.web, registry, checks), *stages]
 
@@ -176,14 +185,19 @@ def require_heads(bundle: Bundle) -> None:
 
 
 async def loaded_engine(bundle: Bundle, settings: Settings, metrics: EngineMetrics) -> Engine:
-    """The engine, warm."""
+    """The engine, warm, and the metrics that say what it runs."""
     engine = Engine(bundle, settings.engine, metrics)
     await asyncio.to_thread(engine.load)
+    _tell_of(engine, metrics)
+    return engine
+
+
+def _tell_of(engine: Engine, metrics: EngineMetrics) -> None:
+    bundle = engine.bundle
     manifest = bundle.manifest
     metrics.trained_on(manifest.profile)
     metrics.bundle_in_use(manifest.name, bundle.hash, manifest.precision, engine.provider)
     logger.info("bundle %s (%s) runs on %s", manifest.name, bundle.hash, engine.provider)
-    return engine
 
 
 async def loaded_explainer(
@@ -193,12 +207,47 @@ async def loaded_explainer(
     if not settings.watch.explained_events:
         return None
     try:
-        explainer = EvidenceExplainer(bundle, watchlist, settings.watch.explained_events)
-        await asyncio.to_thread(explainer.load)
+        return await _explainer(bundle, settings, watchlist)
     except (EngineError, BundleError) as error:
         logger.warning("alerts go without the words behind them: %s", error)
         return None
+
+
+async def _explainer(bundle: Bundle, settings: Settings, watchlist: Watchlist) -> EvidenceExplainer:
+    explainer = EvidenceExplainer(bundle, watchlist, settings.watch.explained_events)
+    await asyncio.to_thread(explainer.load)
     return explainer
+
+
+async def prepared_rules(settings: Settings, bundle: Bundle) -> Takeover:
+    """Nothing is switched of the rules, but a bundle without their topics would mute alerts for good."""
+    require_heads(bundle)
+    _rules(settings, bundle)
+    return lambda: None
+
+
+async def prepared_engine(
+    stage: ScoreStage, settings: Settings, metrics: EngineMetrics, bundle: Bundle
+) -> Takeover:
+    """An engine of another bundle, warm, for the score stage."""
+    engine = Engine(bundle, settings.engine, metrics)
+    await asyncio.to_thread(engine.load)
+
+    def take_over() -> None:
+        stage.judge_by(engine)
+        _tell_of(engine, metrics)
+
+    return take_over
+
+
+async def prepared_explainer(
+    stage: WatchStage, settings: Settings, watchlist: Watchlist, bundle: Bundle
+) -> Takeover:
+    """An explainer of another bundle for the watch stage, where one is wanted."""
+    if not settings.watch.explained_events:
+        return lambda: None
+    explainer = await _explainer(bundle, settings, watchlist)
+    return partial(stage.explain_by, explainer)
 
 
 @click.command()

@@ -76,11 +76,20 @@ class ScoreStage(Service):
         self._moved_at = time.monotonic()
         self._assigned = False
         self._ended = asyncio.Event()
+        self._closing: set[asyncio.Task[None]] = set()
 
     @property
     def ready(self) -> bool:
         """Whether the stage has joined its group."""
         return self._assigned
+
+    def judge_by(self, engine: Engine) -> None:
+        """Judge by another engine, which is loaded, from the next window on; close the one before."""
+        before, self._engine = self._engine, engine
+        # It waits for the window that is being judged.
+        closing = asyncio.create_task(asyncio.to_thread(before.close))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     async def on_start(self) -> None:
         """Connect; the group is joined in the background."""
@@ -170,12 +179,13 @@ class ScoreStage(Service):
         reached = {number: (at + 1, self._source.clock(number).dump()) for number, at in last.items()}
         moment = newest(self._source.clocks.values())
         placed = time.perf_counter()
-        judgements = await self._engine.judge_async([entry.question for _, entry in accepted])
+        engine = self._engine
+        judgements = await engine.judge_async([entry.question for _, entry in accepted])
         self._metrics.step_took("judge", time.perf_counter() - placed)
         self._metrics.step_took("decode", placed - started)
         scored, observations, recorded_at = [], list[tuple[str, Observation]](), []
         now = datetime.now(UTC)
-        bundle = self._engine.bundle.hash
+        bundle = engine.bundle.hash
         for (record, entry), judgement in zip(accepted, judgements, strict=True):
             if isinstance(judgement, JudgementError):
                 dead.append(

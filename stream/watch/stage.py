@@ -78,6 +78,7 @@ class WatchStage(Service):
         self._assigned: frozenset[TP] | None = None
         self._owned: dict[int, Owned] = {}
         self._in_hand = asyncio.Lock()
+        self._closing: asyncio.Task[None] | None = None
         self._moved_at = time.monotonic()
         self._freeze = FreezeDetector(0.5 * settings.kafka.session_timeout_seconds)
         self.app = faust_app(settings)
@@ -92,6 +93,17 @@ class WatchStage(Service):
     def ready(self) -> bool:
         """Whether the stage has joined its group, and partitions do not move."""
         return self._assigned is not None and not self.app.rebalancing
+
+    def explain_by(self, explainer: EvidenceExplainer) -> None:
+        """Let another explainer, which is loaded, name the words from the next record on; close the one before."""
+        before, self._explainer = self._explainer, explainer
+        if before is not None:
+            self._closing = asyncio.create_task(self._close(before))
+
+    async def _close(self, explainer: EvidenceExplainer) -> None:
+        async with self._in_hand:
+            pass  # the record that may still ask it
+        await asyncio.to_thread(explainer.close)
 
     async def on_start(self) -> None:
         """Connect, then start Faust."""

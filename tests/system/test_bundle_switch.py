@@ -1,0 +1,61 @@
+"""A running worker takes another bundle over: every event is scored by one of the two, and none is lost."""
+
+import shutil
+import time
+from pathlib import Path
+
+from deliveries import events, expected
+from processes import SystemUnderTest, WorkerProcess
+
+from stream.bundle import MANIFEST, MODEL, Bundle, load_bundle, put_in_place, write_manifest
+
+
+def switches(worker: WorkerProcess, result: str) -> float:
+    return worker.metrics()[f'downtick_bundle_switches_total{{result="{result}"}}']
+
+
+def wait_for(worker: WorkerProcess, result: str) -> None:
+    deadline = time.monotonic() + 30
+    while not switches(worker, result):
+        assert time.monotonic() < deadline, worker.output()
+        time.sleep(0.1)
+
+
+def put(folder: Path, temperature: float) -> Bundle:
+    """Put a bundle that is less sure in the place of the one in `folder`."""
+    staging = folder.with_name("staging")
+    shutil.copytree(folder, staging)
+    manifest = load_bundle(staging).manifest
+    heads = [head.model_copy(update={"temperature": temperature}) for head in manifest.heads]
+    write_manifest(staging, manifest.model_copy(update={"heads": heads}))
+    return put_in_place(staging, folder)
+
+
+def test_a_bundle_that_is_put_in_place_is_used_from_the_next_window_on_and_a_bad_one_never(
+    system: SystemUnderTest, tiny_bundle: Bundle
+) -> None:
+    folder = system.folder / "bundle"
+    shutil.copytree(tiny_bundle.folder, folder)
+    system.variables |= {"DOWNTICK_BUNDLE": str(folder), "DOWNTICK_BUNDLE_CHECK_SECONDS": "0.2"}
+    rows = events(900)
+    worker = system.start_worker()
+    system.send(rows[:300])
+    system.wait_for_count(300)
+    second = put(folder, temperature=1.5)
+    wait_for(worker, "switched")
+    system.send(rows[300:600])
+    system.wait_for_count(600)
+    (folder / MODEL).write_bytes(b"no model")
+    (folder / MANIFEST).write_bytes((folder / MANIFEST).read_bytes() + b" ")
+    wait_for(worker, "refused")
+    system.send(rows[600:])
+    assert system.wait_for_count(900) == expected(rows)
+    by_bundle: dict[str, set[str]] = {}
+    for event in system.scored():
+        by_bundle.setdefault(event.bundle, set()).add(event.id)
+    assert by_bundle == {
+        tiny_bundle.hash: {row["id"] for row in rows[:300]},
+        second.hash: {row["id"] for row in rows[300:]},
+    }
+    assert switches(worker, "switched") == 1
+    assert worker.stop() == 0
