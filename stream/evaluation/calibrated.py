@@ -32,8 +32,12 @@ class Change:
 
     @property
     def helps(self) -> bool:
-        """Whether held-out labels are more probable than before."""
-        return self.after["log_loss"] < self.before["log_loss"]
+        """Whether held-out labels are more probable than before, and those given not less often right.
+
+        Of a label with two rows the probabilities may gain by never giving it.
+        """
+        worse = all(self.after[name] < self.before[name] for name in ("accuracy", "macro_f1"))
+        return self.after["log_loss"] < self.before["log_loss"] and not worse
 
 
 def calibrated_heads(

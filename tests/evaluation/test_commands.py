@@ -9,6 +9,7 @@ from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 
 from stream.bundle import Bundle, load_bundle
 from stream.cli import main
+from stream.evaluation.calibrated import Change
 from stream.evaluation.labelled import LabelledError, read_labelled
 
 
@@ -144,6 +145,13 @@ def test_too_few_rows_fit_nothing(bundle: Bundle, tmp_path: Path) -> None:
     assert result.exit_code != 0
     assert "at least 20 rows with different labels are needed, there are 9" in result.output
     assert not (tmp_path / "fitted").exists()
+
+
+def test_a_fit_by_which_fewer_labels_are_right_is_no_help_however_probable_they_are() -> None:
+    before = {"accuracy": 0.82, "macro_f1": 0.72, "log_loss": 0.56}
+    assert not Change("sentiment", 50, before, {"accuracy": 0.76, "macro_f1": 0.52, "log_loss": 0.52}).helps
+    assert Change("sentiment", 50, before, {"accuracy": 0.80, "macro_f1": 0.74, "log_loss": 0.52}).helps
+    assert not Change("sentiment", 50, before, {"accuracy": 0.84, "macro_f1": 0.74, "log_loss": 0.57}).helps
 
 
 def test_a_fit_that_does_not_help_is_not_written_unless_asked_for(bundle: Bundle, tmp_path: Path) -> None:
