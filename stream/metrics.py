@@ -86,8 +86,11 @@ class EngineMetrics:
                 self._drift.labels(aspect).set(distance)
 
     def trained_on(self, profile: Profile) -> None:
-        """What the texts were like that the model was trained on."""
+        """What the texts were like that the model was trained on; what was seen by another model is forgotten."""
         self._profile = profile
+        self._recent = Mix(half_life_texts=DRIFT_TEXTS)
+        self._judged = 0
+        self._drift.clear()
 
     def bundle_in_use(self, name: str, hash_: str, precision: str, provider: str) -> None:
         """This bundle runs on this provider from now on."""

@@ -34,6 +34,7 @@ class BundleSwitch(Service):
         self._stages = stages
         self._metrics = metrics
         self._refused: tuple[str, str] | None = None
+        self._away = False
         self._again = 0.0
 
     @Service.task
@@ -47,14 +48,23 @@ class BundleSwitch(Service):
         folder = self._bundle.folder
         try:
             seen = await asyncio.to_thread(manifest_hash, folder)
-        except OSError:
-            # It is being replaced; should it stay away, the worker's next start will say so.
+        except OSError as error:
+            # For a moment it may be away, while it is replaced.
+            if not self._away:
+                self.log.warning(
+                    "no bundle can be read in %s, %s goes on: %s", folder, self._bundle.hash, error
+                )
+            self._away = True
             return
+        self._away = False
         if seen == self._bundle.hash or (self._was_refused(seen) and time.monotonic() < self._again):
             return
         try:
             bundle = await asyncio.to_thread(load_bundle, folder)
             takeovers = [await prepare(bundle) for prepare in self._stages]
+            # What was read since must be what was verified.
+            if (await asyncio.to_thread(load_bundle, folder)).hash != bundle.hash:
+                return
         except Exception as error:  # noqa: BLE001  # whatever is wrong with it, the old one goes on
             self._refuse(seen, str(error))
             return

@@ -207,22 +207,20 @@ async def loaded_explainer(
     if not settings.watch.explained_events:
         return None
     try:
-        return await _explainer(bundle, settings, watchlist)
+        explainer = await asyncio.to_thread(
+            EvidenceExplainer, bundle, watchlist, settings.watch.explained_events
+        )
+        await asyncio.to_thread(explainer.load)
     except (EngineError, BundleError) as error:
         logger.warning("alerts go without the words behind them: %s", error)
         return None
-
-
-async def _explainer(bundle: Bundle, settings: Settings, watchlist: Watchlist) -> EvidenceExplainer:
-    explainer = EvidenceExplainer(bundle, watchlist, settings.watch.explained_events)
-    await asyncio.to_thread(explainer.load)
     return explainer
 
 
 async def prepared_rules(settings: Settings, bundle: Bundle) -> Takeover:
     """Nothing is switched of the rules, but a bundle without their topics would mute alerts for good."""
     require_heads(bundle)
-    _rules(settings, bundle)
+    await asyncio.to_thread(_rules, settings, bundle)
     return lambda: None
 
 
@@ -232,6 +230,8 @@ async def prepared_engine(
     """An engine of another bundle, warm, for the score stage."""
     engine = Engine(bundle, settings.engine, metrics)
     await asyncio.to_thread(engine.load)
+    if stage.provider == "cuda" and engine.provider != "cuda":
+        raise EngineError("it runs on the CPU only, and the bundle in use on a GPU")
 
     def take_over() -> None:
         stage.judge_by(engine)
@@ -243,11 +243,8 @@ async def prepared_engine(
 async def prepared_explainer(
     stage: WatchStage, settings: Settings, watchlist: Watchlist, bundle: Bundle
 ) -> Takeover:
-    """An explainer of another bundle for the watch stage, where one is wanted."""
-    if not settings.watch.explained_events:
-        return lambda: None
-    explainer = await _explainer(bundle, settings, watchlist)
-    return partial(stage.explain_by, explainer)
+    """An explainer of another bundle for the watch stage; as at the start, alerts go without words if it fails."""
+    return partial(stage.explain_by, await loaded_explainer(bundle, settings, watchlist))
 
 
 @click.command()

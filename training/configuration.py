@@ -48,13 +48,13 @@ class DataSet(BaseModel):
     name: str
     files: dict[Literal["train", "valid", "test"], Path]
     """Rows under `train` are divided by text hash; those under `valid` and `test` stay there. Below
-    `data_root`, but beside the configuration where a path begins with a dot."""
+    `data_root`, but beside the configuration where a path begins with `./` or `../`."""
     text: str = "text"
     columns: list[str] | None = None
     """Of CSV files that do not begin with the names of their columns."""
     label_file: Path | None = None
     """Labels of some of its texts, by the texts' keys, since who labels texts may not always pass them on: a JSON
-    object a line, whose fields stand beside those of the set's own. Other texts are left out."""
+    object a line, whose fields come before those of the set's own. Other texts are left out."""
     labels: dict[str, LabelSource] = Field(default_factory=dict)
     """Without any, its texts are for teachers, who say what there is to learn of them."""
     licence: str
@@ -333,5 +333,6 @@ def _anchor(values: dict[str, Any], folder: Path) -> None:
 
 
 def _beside(folder: Path, file: Any) -> Any:
-    """A path that begins with a dot, from that folder; anything else as it is."""
-    return (folder / file).resolve() if isinstance(file, str) and file.startswith(".") else file
+    """A path that begins with `./` or `../`, from that folder; anything else as it is."""
+    beside = isinstance(file, str) and file.startswith(("./", "../"))
+    return (folder / file).resolve() if beside else file

@@ -102,9 +102,9 @@ class Engine:
         """`judge` in the engine's thread, while the event loop goes on."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self.judge, questions)
 
-    def close(self) -> None:
-        """Wait for the batch that runs, drop what is queued, and free the model."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+    def close(self, *, drop_queued: bool = True) -> None:
+        """Wait for the batch that runs, drop what is queued or wait for that too, and free the model."""
+        self._executor.shutdown(wait=True, cancel_futures=drop_queued)
         self._session = None
         self._tokenizer = None
 

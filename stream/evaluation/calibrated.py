@@ -32,7 +32,7 @@ class Change:
 
     @property
     def helps(self) -> bool:
-        """Whether held-out labels are more probable than before, and those given not less often right.
+        """Whether held-out labels are more probable than before, and those given no worse by both measures.
 
         Of a label with two rows the probabilities may gain by never giving it.
         """

@@ -21,6 +21,7 @@ from mode import Service
 
 from stream.engine.engine import Engine
 from stream.engine.judgement import JudgementError
+from stream.engine.session import Provider
 from stream.kafka import StallError, new_producer
 from stream.metrics import ScoreMetrics
 from stream.records import DeadLetter, DeadLetterReason, Observation, Position, ScoredEvent
@@ -83,11 +84,16 @@ class ScoreStage(Service):
         """Whether the stage has joined its group."""
         return self._assigned
 
+    @property
+    def provider(self) -> Provider:
+        """The device that the engine really has."""
+        return self._engine.provider
+
     def judge_by(self, engine: Engine) -> None:
         """Judge by another engine, which is loaded, from the next window on; close the one before."""
         before, self._engine = self._engine, engine
-        # It waits for the window that is being judged.
-        closing = asyncio.create_task(asyncio.to_thread(before.close))
+        # It waits for the window that is being judged, or that its thread has yet to begin with.
+        closing = asyncio.create_task(asyncio.to_thread(before.close, drop_queued=False))
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
 

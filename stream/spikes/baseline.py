@@ -269,8 +269,10 @@ class Baseline:
         self._recent *= np.float32(0.5 ** (_OF_LATE * seconds / self._half_life))
         self._cached = None
 
-    def forecast(self, start: int, end: int, *, since: int = 0, weight: float = 0.0) -> Forecast:
-        """What history explains between `start` and `end`.
+    def forecast(
+        self, start: int, end: int, *, since: int = 0, weight: float = 0.0, moves: bool = True
+    ) -> Forecast:
+        """What history explains between `start` and `end`; without `moves` at the level of the whole history.
 
         Where `since` is given, so are the negatives between that time and `start`, which have not been learned.
         """
@@ -285,7 +287,7 @@ class Baseline:
             hours += (start - since) / HOUR
         level = count / max(1e-9, seasonal)
         unmoved = season.dispersion * _UNMOVED_EVENTS
-        moved = (recent + unmoved) / (recent_hours * level + unmoved)
+        moved = (recent + unmoved) / (recent_hours * level + unmoved) if moves else 1.0
         return Forecast(
             mean=moved * level * season.integral(start, end),
             uncertainty=season.dispersion / min(count, recent + unmoved) + season.uncertainty(start, end),
@@ -309,5 +311,9 @@ class Baseline:
     def load(self, numbers: Floats, recent: Floats) -> None:
         """Read what the two above made; without the second the level has not moved."""
         self._numbers = numbers.copy()
-        self._recent = recent.copy() if recent.size else np.zeros(2, dtype=np.float32)
         self._view()
+        if recent.size:
+            self._recent = recent.copy()
+        else:
+            whole = (self.season.count, self.season.seasonal_hours)
+            self._recent = np.array([part / _OF_LATE for part in whole], dtype=np.float32)

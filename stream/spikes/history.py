@@ -307,7 +307,8 @@ class History:
         span = max(HOUR, ring.seconds)
         start = bucket * ring.seconds // span * span
         counts = Counts(ring, start // ring.seconds, start + span, _OF_TREND)
-        forecast = self._baseline.forecast(start, start + span)
+        # By the whole history, or what an alert teaches would raise what it may teach next.
+        forecast = self._baseline.forecast(start, start + span, moves=False)
         most = forecast.mean + 2 * forecast.variance(self.dispersion.near(span)) ** 0.5
         return float(min(1.0, most / max(counts.weight, 1e-9)))
 

@@ -121,7 +121,15 @@ class Tails:
         return self._last, np.concatenate([[np.float32(self.level)], self._sums.ravel()])
 
     def load(self, numbers: Sequence[int], floats: Floats) -> None:
-        """Read what `dump` made; without it nothing is known, nor of another level by the peaks over this one."""
-        if numbers and floats[0] == np.float32(self.level):
-            self._last = list(numbers)
-            self._sums = floats[1:].reshape(self._sums.shape).copy()
+        """Read what `dump` made; without it nothing is known.
+
+        Of peaks over a higher level so many are over this one as the levels are to each other, and how far they go
+        beyond it is the same, by the theory. Of peaks over a lower level nothing can be said.
+        """
+        if not numbers or floats[0] < np.float32(self.level):
+            return
+        self._last = list(numbers)
+        self._sums = floats[1:].reshape(self._sums.shape).copy()
+        if floats[0] > np.float32(self.level):
+            self._sums[:, [_PEAKS, _EXCESS]] *= np.float32(self.level) / floats[0]
+            self._sums[:, _HEIGHT] = -1

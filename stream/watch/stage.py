@@ -94,8 +94,8 @@ class WatchStage(Service):
         """Whether the stage has joined its group, and partitions do not move."""
         return self._assigned is not None and not self.app.rebalancing
 
-    def explain_by(self, explainer: EvidenceExplainer) -> None:
-        """Let another explainer, which is loaded, name the words from the next record on; close the one before."""
+    def explain_by(self, explainer: EvidenceExplainer | None) -> None:
+        """Let another explainer, which is loaded, name the words from now on, or none; close the one before."""
         before, self._explainer = self._explainer, explainer
         if before is not None:
             self._closing = asyncio.create_task(self._close(before))

@@ -40,15 +40,21 @@ def test_more_negatives_never_lower_the_score(
     assert after <= before * (1 + 1e-9)
 
 
-@given(st.integers(1, 200), st.integers(0, 400), st.integers(0, 500), st.integers(1, 2000), st.floats(0, 1))
+@given(
+    st.tuples(st.integers(1, 200), st.integers(0, 400)),
+    st.tuples(st.integers(0, 500), st.integers(1, 2000)),
+    st.floats(0, 1),
+    st.sampled_from([0.01, 0.1, 1.0, 10.0]),
+)
 def test_more_negatives_never_close_the_gate(
-    negative: int, others: int, history_negative: int, history_others: int, others_chance: float
+    counts: tuple[int, int], past: tuple[int, int], others_chance: float, budget: float
 ) -> None:
+    (negative, others), (history_negative, history_others) = counts, past
     history = {
         "history_negative": float(history_negative),
         "history_total": float(history_negative + history_others),
         "others_chance": others_chance,
-        "false_alarms_per_day": 0.01,
+        "false_alarms_per_day": budget,
     }
     if negative / (negative + others) > history_negative / (history_negative + history_others):
         opened = share_rises(negative, negative + others, **history)

@@ -138,3 +138,20 @@ def test_a_state_from_before_there_were_tails_begins_with_the_theory() -> None:
     subject = tails()
     subject.load([], np.zeros(0, dtype=np.float32))
     assert subject.share(0, ALLOWED) == tails().share(0, ALLOWED)
+
+
+def test_who_lowers_the_budget_keeps_what_was_learned_of_the_tails() -> None:
+    lavish = Tails(WINDOWS, 2 * BUDGET, half_life_days=7)
+    live(lavish, 400, 4)
+    kept, new = tails(), tails()
+    kept.load(*lavish.dump())
+    assert kept.share(0, ALLOWED / 100) > 3 * new.share(0, ALLOWED / 100)
+    assert kept.share(0, ALLOWED / 100) == pytest.approx(2 * lavish.share(0, ALLOWED / 100), rel=0.6)
+
+
+def test_of_peaks_over_a_lower_level_nothing_is_known() -> None:
+    strict, looser = tails(), Tails(WINDOWS, 2 * BUDGET, half_life_days=7)
+    live(strict, 400, 4)
+    before = looser.share(0, ALLOWED)
+    looser.load(*strict.dump())
+    assert looser.share(0, ALLOWED) == before

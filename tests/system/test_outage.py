@@ -27,7 +27,9 @@ def test_workers_go_on_when_the_broker_is_back(kafka_node: KafkaNode, system: Sy
     workers = [system.start_worker(), system.start_worker()]
     time.sleep(3)
     system.send(rows[:6_000])
+    deadline = time.monotonic() + 60
     while read_by(workers) < 500:
+        assert time.monotonic() < deadline, workers[0].output()
         time.sleep(0.05)
     kafka_node.stop(signal.SIGKILL)
     time.sleep(15)

@@ -132,6 +132,7 @@ def test_who_rested_in_between_tells_the_same_as_who_never_did(seed: int) -> Non
     assert rests > 5
     one, other = ([(each.alerts, each.windows) for each in changes] for changes in told)
     assert one == other
+    assert resting.state("all") == awake.state("all")
     assert any(alerts for alerts, _ in one)
 
 
