@@ -64,6 +64,19 @@ def test_a_few_events_of_late_hardly_move_the_level() -> None:
     assert 0.2 < baseline.forecast(start, start + HOUR).mean < 0.25
 
 
+def test_a_scandal_of_three_days_alerts_to_its_end_and_does_not_become_what_is_usual() -> None:
+    feed, subject = Feed(1), Subject("x", SETTINGS)
+    watch(subject, feed.between(0, 240, negative=3, neutral=6))
+    assert subject.clock is not None
+    end = int(subject.clock.timestamp())
+    before = subject._history.usual(end, end + DAY)
+    # Day by day, as a feed draws them.
+    for hour in (240, 264, 288):
+        watch(subject, feed.between(hour, hour + 24, negative=30, neutral=6))
+    assert subject.alerted
+    assert subject._history.usual(end + 3 * DAY, end + 4 * DAY) < 4 * before
+
+
 def test_rare_stories_of_several_items_each_are_not_taken_for_single_events() -> None:
     ratios = []
     for seed in range(6):
