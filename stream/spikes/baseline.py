@@ -48,6 +48,8 @@ _FLAT = 1e-4
 # counts vary more) that say it has not moved: levels are taken to move by a quarter.
 _OF_LATE = 4
 _UNMOVED_EVENTS = 16
+GOES_ON = 1.5
+"""A surge goes on while there are so many times the usual negatives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,13 +234,18 @@ class Baseline:
         negative: float,
         total: float,
         season: Season | None = None,
+        alerted: bool = False,
     ) -> None:
         """Take the counts of one interval, `seconds` of which were watched, into the history.
 
         Who learns several at once may give the `season` that was known before: it is not made anew for each.
+        Of what was `alerted` the surge is left out of the level of late: a scandal of days is none of its moves.
         """
-        seasonal = (season or self.season).integral(time, time + round(seconds))
-        self._recent += np.array([weight, seasonal], dtype=np.float32)
+        end = time + round(seconds)
+        of_late = weight
+        if alerted:
+            of_late = min(weight, GOES_ON * self.forecast(time, end, moves=False).mean)
+        self._recent += np.array([of_late, (season or self.season).integral(time, end)], dtype=np.float32)
         slot = _slot_of(time)
         self._counts[slot] += np.float32(weight)
         self._hours[slot] += np.float32(seconds / HOUR)

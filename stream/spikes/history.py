@@ -287,7 +287,8 @@ class History:
             self.tails.age(seconds, watched=0)
             return
         self.tails.age(seconds, watched=seconds)
-        share = self._share_learned(bucket) if counts.weight and in_alert(start, end) else 1.0
+        alerted = in_alert(start, end)
+        share = self._share_learned(bucket) if counts.weight and alerted else 1.0
         self._baseline.learn(
             start,
             min(seconds, end - self._since),
@@ -295,6 +296,7 @@ class History:
             negative=counts.negative * share,
             total=counts.total * share,
             season=season,
+            alerted=alerted,
         )
 
     def _share_learned(self, bucket: int) -> float:

@@ -3,15 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stream.spikes.baseline import HOUR, Forecast
+from stream.spikes.baseline import GOES_ON, HOUR, Forecast
 from stream.spikes.history import Counts, History
 from stream.spikes.lifecycle import Finding
 from stream.spikes.settings import SpikeSettings, Threshold
 from stream.spikes.surprise import alarms_per_day, chance_of_others, share_rises
 from stream.spikes.tail import OVER_LEVEL
-
-# How many times the usual the newest part of a window has while its surge goes on.
-_GOES_ON = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +106,7 @@ def _goes_on(counts: Counts, forecast: Forecast) -> bool:
     """
     newest = counts.newest
     usual = forecast.mean * (newest.end - newest.start) / (counts.end - counts.start)
-    return newest.weight >= _GOES_ON * usual
+    return newest.weight >= GOES_ON * usual
 
 
 def _chance_of_others(history: History, settings: SpikeSettings, end: int, *, in_alert: bool) -> float:

@@ -74,7 +74,7 @@ def test_a_scandal_of_three_days_alerts_to_its_end_and_does_not_become_what_is_u
     for hour in (240, 264, 288):
         watch(subject, feed.between(hour, hour + 24, negative=30, neutral=6))
     assert subject.alerted
-    assert subject._history.usual(end + 3 * DAY, end + 4 * DAY) < 4 * before
+    assert subject._history.usual(end + 3 * DAY, end + 4 * DAY) < 2.5 * before
 
 
 def test_rare_stories_of_several_items_each_are_not_taken_for_single_events() -> None:
