@@ -14,7 +14,7 @@ from deployment import DEPLOY, bind_mounts, compose, document, environment, text
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from stream.labels import SENTIMENTS
-from stream.metrics import DRIFT_TEXTS, EngineMetrics, ScoreMetrics, WatchMetrics
+from stream.metrics import DRIFT_TEXTS, EngineMetrics, ScoreMetrics, SwitchMetrics, WatchMetrics
 from stream.records import AlertState, DeadLetterReason, ReviewReason, Severity
 from stream.settings import Settings, WebSettings
 from stream.spikes.subject import Outcome
@@ -35,6 +35,9 @@ def used_registry() -> CollectorRegistry:
     registry = CollectorRegistry()
     engine, score = EngineMetrics(registry), ScoreMetrics(registry)
     watch = WatchMetrics(registry, ["all"])
+    switch = SwitchMetrics(registry)
+    switch.switched()
+    switch.refused()
     engine.batch_ran(texts=2, tokens=20, padded_tokens=24, seconds=0.01)
     engine.cache_looked_up(hits=1, misses=1)
     engine.text_failed()
