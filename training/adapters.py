@@ -89,6 +89,11 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
             reading.unplaced += sum(not entity.spans for entity in placed)
             tongue = data.language or language(text)
             reading.rows.append(Row(text, data.name, tongue, targets, split, data.weight, placed))
+    if added is not None and not reading.read:
+        raise DataError(
+            f"{data.label_file} labels none of the texts of {data.name}: its keys are of the texts in the column"
+            f" {data.text!r}, and of another edition of the set they are others"
+        )
     return reading
 
 

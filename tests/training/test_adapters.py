@@ -8,7 +8,7 @@ from tiny_run import write_jsonl
 
 from stream.evaluation.rows import Target, read_rows, write_rows
 from training.adapters import DataError, read_set
-from training.configuration import DataSet, Head
+from training.configuration import DataSet, Head, LabelSource
 from training.identity import text_key
 from training.taxonomy import Taxonomy
 
@@ -242,4 +242,18 @@ def test_a_file_of_labels_without_keys_is_named(tmp_path: Path) -> None:
         licence="MIT",
     )
     with pytest.raises(DataError, match=r"labels\.jsonl has no column 'key'"):
+        read_set(data, [SENTIMENT], tmp_path)
+
+
+def test_a_file_of_labels_that_knows_none_of_the_texts_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "set.jsonl", [{"text": "a text"}])
+    write_jsonl(tmp_path / "labels.jsonl", [{"key": text_key("another text"), "sentiment": "neutral"}])
+    data = DataSet(
+        name="set",
+        files={"train": Path("set.jsonl")},
+        label_file=tmp_path / "labels.jsonl",
+        licence="MIT",
+        labels={"sentiment": LabelSource(column="sentiment")},
+    )
+    with pytest.raises(DataError, match=r"labels\.jsonl labels none of the texts of set"):
         read_set(data, [SENTIMENT], tmp_path)
