@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 import click
 
-from stream.bundle import BundleError, default_bundle
+from stream.bundle import BundleError
 from stream.engine.errors import EngineError
 from stream.kafka import BrokerError, StallError
 from stream.rules import RulesError
@@ -33,13 +33,6 @@ bundle_option = click.option(
     "--bundle",
     type=click.Path(path_type=Path),
     help="Folder of the model bundle. Default: the settings', else the one that ships with Downtick.",
-)
-shipped_bundle_option = click.option(
-    "--bundle",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=default_bundle,
-    help="Folder of the model bundle. Default: the one that ships.",
 )
 
 

@@ -8,7 +8,7 @@ Errors:
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
@@ -245,6 +245,16 @@ def _unknown_variables() -> list[str]:
     ]
 
 
+def _anchor(values: dict[str, Any], model: type[BaseModel], folder: Path) -> None:
+    """Make the relative paths among the values of a model, and of its sections, relative to `folder`."""
+    for name, field in model.model_fields.items():
+        value, kind = values.get(name), field.annotation
+        if isinstance(value, str) and Path in (kind, *get_args(kind)):
+            values[name] = folder / value
+        elif isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, BaseModel):
+            _anchor(value, kind, folder)
+
+
 def load_settings(file: Path | None = None) -> Settings:
     """Read `file` (or the one that DOWNTICK_CONFIG names) and the variables.
 
@@ -254,9 +264,7 @@ def load_settings(file: Path | None = None) -> Settings:
         file = Path(os.environ[CONFIG_VARIABLE])
     values = _read_yaml(file) if file else {}
     if file:
-        for key in ("bundle", "watchlist", "rules"):
-            if isinstance(values.get(key), str):
-                values[key] = file.parent / values[key]
+        _anchor(values, Settings, file.parent)
     problems = _unknown_variables()
     try:
         settings = Settings(**values)

@@ -42,9 +42,13 @@ def test_the_file_is_found_by_a_variable_too(tmp_path: Path, monkeypatch: pytest
 
 
 def test_paths_in_a_file_are_relative_to_the_file(tmp_path: Path) -> None:
-    settings = load_settings(written(tmp_path, "bundle: models/mine\nwatchlist: mine.yaml"))
+    lines = ["bundle: models/mine", "watchlist: /etc/mine.yaml", "kafka: {ssl_ca_file: ca.pem}"]
+    settings = load_settings(written(tmp_path, "\n".join([*lines, "watch: {state_directory: state}"])))
     assert settings.bundle == tmp_path / "models" / "mine"
-    assert settings.watchlist == tmp_path / "mine.yaml"
+    assert settings.watchlist == Path("/etc/mine.yaml")
+    assert settings.kafka.ssl_ca_file == tmp_path / "ca.pem"
+    assert settings.watch.state_directory == tmp_path / "state"
+    assert settings.kafka.ssl_key_file is None
 
 
 def test_every_wrong_key_is_named_in_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

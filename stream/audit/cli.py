@@ -11,11 +11,11 @@ from rich.console import Console
 from stream.audit.audit import Kind, audit
 from stream.audit.changes import changes
 from stream.bundle import load_bundle
-from stream.command import UsageError, reports_errors, shipped_bundle_option
+from stream.command import UsageError, bundle_option, config_option, reports_errors
 from stream.engine.engine import Engine
 from stream.lines import Line, Unreadable, read_lines
 from stream.names import places
-from stream.settings import EngineSettings
+from stream.settings import load_settings
 
 TARGETS = {"name": 0.02}
 """The share of flips that is aimed at."""
@@ -23,7 +23,7 @@ TARGETS = {"name": 0.02}
 
 @click.command("audit")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@shipped_bundle_option
+@bundle_option
 @click.option(
     "--limit", type=click.IntRange(min=1), default=2_000, show_default=True, help="Most texts to read."
 )
@@ -31,8 +31,11 @@ TARGETS = {"name": 0.02}
     "--examples", type=click.IntRange(min=0), default=3, show_default=True, help="Flips to show of each."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@config_option
 @reports_errors
-def command(file: Path, *, folder: Path, limit: int, examples: int, as_json: bool) -> None:
+def command(
+    file: Path, *, bundle: Path | None, limit: int, examples: int, as_json: bool, config: Path | None
+) -> None:
     """Say how often the sentiment of the texts in FILE flips where nothing that matters is changed.
 
     FILE holds JSON lines as for `downtick score`. Companies come from `entities`: their names are exchanged for
@@ -50,7 +53,8 @@ def command(file: Path, *, folder: Path, limit: int, examples: int, as_json: boo
         click.echo(f"downtick: lines that could not be read: {len(unreadable):,}; {first}", err=True)
     if not texts:
         raise UsageError(f"{file} holds no line with a text")
-    engine = Engine(load_bundle(folder), EngineSettings())
+    settings = load_settings(config)
+    engine = Engine(load_bundle(bundle or settings.bundle), settings.engine)
     engine.load()
     try:
         found = audit(texts, changes(sorted({name for _, names in texts for name in names})), engine.judge)

@@ -11,13 +11,13 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from stream.bundle import Bundle, load_bundle
-from stream.command import UsageError, make_folder, reports_errors, shipped_bundle_option
+from stream.command import UsageError, bundle_option, config_option, make_folder, reports_errors
 from stream.evaluation.calibrated import calibrated_heads, write_calibrated
 from stream.evaluation.labelled import LabelledError, read_labelled
 from stream.evaluation.prediction import Logits, predict_rows
 from stream.evaluation.rows import Row
 from stream.evaluation.summary import summarise
-from stream.settings import EngineSettings
+from stream.settings import Settings, load_settings
 
 COLUMNS = {
     "rows": "rows",
@@ -31,7 +31,7 @@ COLUMNS = {
 
 
 @click.command()
-@shipped_bundle_option
+@bundle_option
 @click.option(
     "--data",
     "file",
@@ -40,8 +40,9 @@ COLUMNS = {
     help="Labelled rows (JSONL or CSV).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
+@config_option
 @reports_errors
-def evaluate(folder: Path, file: Path, *, as_json: bool) -> None:
+def evaluate(bundle: Path | None, file: Path, *, as_json: bool, config: Path | None) -> None:
     """Say how good a bundle is on labelled rows.
 
     A row has `text` and a label under the name of each head that it knows (`sentiment`, `topics`), or
@@ -50,10 +51,10 @@ def evaluate(folder: Path, file: Path, *, as_json: bool) -> None:
     F1 is the macro mean, polar the accuracy between good and bad alone, AUC that of the probability of
     negative, R@P.8 the recall of negatives at a precision of 0.8.
     """
-    bundle, rows, logits = _predicted(folder, file)
-    summary = summarise(bundle.manifest.heads, logits, rows)
+    judged_by, rows, logits = _predicted(bundle, file, load_settings(config))
+    summary = summarise(judged_by.manifest.heads, logits, rows)
     if as_json:
-        click.echo(json.dumps({"bundle": bundle.hash, "data": file.name, "heads": summary}, indent=2))
+        click.echo(json.dumps({"bundle": judged_by.hash, "data": file.name, "heads": summary}, indent=2))
         return
     console = Console()
     for head, groups in summary.items():
@@ -71,7 +72,7 @@ def evaluate(folder: Path, file: Path, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@shipped_bundle_option
+@bundle_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -79,17 +80,18 @@ def evaluate(folder: Path, file: Path, *, as_json: bool) -> None:
     help="Folder of the new bundle; one that is there is replaced.",
 )
 @click.option("--anyway", is_flag=True, help="Write the bundle also where it is no better on rows held out.")
+@config_option
 @reports_errors
-def calibrate(file: Path, folder: Path, out: Path, *, anyway: bool) -> None:
+def calibrate(file: Path, bundle: Path | None, out: Path, *, anyway: bool, config: Path | None) -> None:
     """Fit a bundle to some fifty labelled rows of your own stream.
 
     Moves the boundaries between labels, above all where neutral ends: a temperature and an offset per label.
     What that brings is measured by cross-validation and printed; the new bundle has a hash of its own.
     """
     make_folder(out.parent)
-    bundle, rows, logits = _predicted(folder, file)
+    before, rows, logits = _predicted(bundle, file, load_settings(config))
     try:
-        heads, changes = calibrated_heads(bundle.manifest.heads, logits, rows)
+        heads, changes = calibrated_heads(before.manifest.heads, logits, rows)
     except ValueError as error:
         raise UsageError(f"{file}: {error}") from error
     table = Table("head", "rows", "", "accuracy", "macro-F1", "log loss", box=SIMPLE_HEAD, pad_edge=False)
@@ -108,17 +110,17 @@ def calibrate(file: Path, folder: Path, out: Path, *, anyway: bool) -> None:
             f"no bundle written: {', '.join(worse)} would be no better on rows that were not fitted to; "
             "label more rows, or write it with --anyway"
         )
-    written = write_calibrated(bundle, heads, changes, out)
+    written = write_calibrated(before, heads, changes, out)
     click.echo(f"bundle {written.hash}: {out}")
 
 
-def _predicted(folder: Path, file: Path) -> tuple[Bundle, list[Row], Logits]:
-    bundle = load_bundle(folder)
+def _predicted(folder: Path | None, file: Path, settings: Settings) -> tuple[Bundle, list[Row], Logits]:
+    bundle = load_bundle(folder or settings.bundle)
     try:
         rows = read_labelled(file, bundle.manifest.heads)
     except LabelledError as error:
         raise UsageError(str(error)) from error
-    return bundle, rows, predict_rows(bundle, EngineSettings(), rows)
+    return bundle, rows, predict_rows(bundle, settings.engine, rows)
 
 
 def _shown(groups: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -132,6 +132,22 @@ def test_a_bundle_is_fitted_to_a_desks_own_boundary(bundle: Bundle, tmp_path: Pa
     assert json.loads(again.output)["heads"]["sentiment"]["all"]["accuracy"] == 1.0
 
 
+@pytest.mark.parametrize("command", ["evaluate", "calibrate", "audit"])
+def test_the_bundle_that_the_settings_name_is_the_one_that_is_judged(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "desk.jsonl", {"text": "bad day", "sentiment": "negative"})
+    monkeypatch.setenv("DOWNTICK_BUNDLE", str(tmp_path / "mine"))
+    arguments = {
+        "evaluate": ["--data", file],
+        "calibrate": [file, "--out", tmp_path / "out"],
+        "audit": [file],
+    }
+    result = run(command, *arguments[command])
+    assert result.exit_code == 2
+    assert str(tmp_path / "mine") in result.output
+
+
 def test_a_place_that_no_bundle_can_be_written_to_is_named(bundle: Bundle, tmp_path: Path) -> None:
     file = write(tmp_path / "desk.jsonl", *moved(20))
     result = run("calibrate", file, "--bundle", bundle.folder, "--out", file / "fitted")
