@@ -27,7 +27,6 @@ from stream.engine.encoding import pad
 from stream.evaluation.prediction import by_length, predict_rows
 from stream.evaluation.rows import Row
 from stream.evaluation.scores import Floats, masks, single_scores
-from stream.evaluation.summary import scaled
 from stream.labels import SENTIMENT_HEAD, SENTIMENTS
 from stream.settings import EngineSettings
 from training.configuration import Options, read_configuration, resolve_heads
@@ -98,7 +97,7 @@ def fine_tuned(folder: Path, rows: Sequence[Row]) -> Floats:
     bundle = load_bundle(folder)
     head = bundle.manifest.head(SENTIMENT_HEAD)
     logits = predict_rows(bundle, EngineSettings(), rows)[SENTIMENT_HEAD]
-    return scaled(head, logits.astype(np.float64))[:, [head.labels.index(label) for label in SENTIMENTS]]
+    return head.scaled(logits)[:, [head.labels.index(label) for label in SENTIMENTS]]
 
 
 def show(options: Options, encoder: str, bundles: Sequence[Path], limit: int) -> None:

@@ -13,7 +13,7 @@ from stream.bundle import Bundle, Head
 from stream.evaluation.prediction import predict_rows
 from stream.evaluation.rows import Row, rows_of
 from stream.evaluation.scores import Bools, Floats, masks
-from stream.evaluation.summary import scaled, scores_of_kind
+from stream.evaluation.summary import scores_of_kind
 from stream.settings import EngineSettings
 
 RESAMPLES = 500
@@ -47,8 +47,8 @@ def compare_bundles(in_use: Bundle, new: Bundle, rows: Sequence[Row]) -> list[Di
         allowed, possible = masks(judged, head.name, head.labels)
         known = possible.any(axis=1)
         if known.any():
-            before = scaled(old, old_logits[head.name].astype(np.float64))
-            after = scaled(head, new_logits[head.name].astype(np.float64))
+            before = old.scaled(old_logits[head.name])
+            after = head.scaled(new_logits[head.name])
             found.append(
                 _difference((old, before[known]), (head, after[known]), allowed[known], possible[known])
             )

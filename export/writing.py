@@ -25,6 +25,7 @@ from stream.bundle import (
     Manifest,
     Precision,
     put_in_place,
+    require_replaceable,
     write_manifest,
 )
 from stream.evaluation.labelled import LabelledError, read_labelled
@@ -77,6 +78,7 @@ def export_bundle(
     In this order: convert, compare with the checkpoint on `rows`, write everything into a new
     folder beside `out`, verify it as a worker would, move it into place.
     """
+    require_replaceable(out)
     model, tokenizer, description = load_checkpoint(checkpoint)
     out.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))

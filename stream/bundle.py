@@ -22,6 +22,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from stream.labels import TOPIC_HEAD
@@ -79,6 +81,11 @@ class Head(BaseModel):
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels repeat")
         return self
+
+    def scaled(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Logits (… × labels) by the temperature and the offsets."""
+        scaled: NDArray[np.float64] = logits.astype(np.float64) / self.temperature
+        return scaled + np.array(self.offsets) if self.offsets else scaled
 
 
 class Manifest(BaseModel):
@@ -228,15 +235,29 @@ def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
     return load_bundle(folder)
 
 
+def require_replaceable(out: Path) -> None:
+    """Raise `BundleError` where a bundle at `out` would take the place of something that is none."""
+    if out.exists() and not (out / MANIFEST).is_file() and not (out.is_dir() and not any(out.iterdir())):
+        raise BundleError(
+            f"{out} is there already and is no bundle; name a folder that is new, or a bundle's"
+        )
+
+
 def put_in_place(staging: Path, out: Path) -> Bundle:
-    """Let the finished folder `staging`, beside `out`, take its place; return the bundle, verified."""
+    """Let the finished folder `staging`, beside `out`, take its place; return the bundle, verified.
+
+    Only a bundle is replaced, or an empty folder; where that fails half-way, it is what is there again.
+    """
+    require_replaceable(out)
     if out.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
         try:
-            out.rename(old / "old")
+            out.rename(aside / "old")
             staging.rename(out)
         finally:
-            shutil.rmtree(old, ignore_errors=True)
+            if not out.exists():
+                (aside / "old").rename(out)
+            shutil.rmtree(aside, ignore_errors=True)
     else:
         staging.rename(out)
     return load_bundle(out)

@@ -6,7 +6,7 @@ import pytest
 from tiny_bundle import make_tiny_bundle
 
 import stream.bundle
-from stream.bundle import MANIFEST, MODEL, Bundle, BundleError, load_bundle
+from stream.bundle import MANIFEST, MODEL, Bundle, BundleError, load_bundle, put_in_place
 
 
 @pytest.fixture
@@ -74,3 +74,29 @@ def test_a_manifest_cannot_name_files_elsewhere(bundle: Bundle) -> None:
 def test_a_folder_that_is_not_there_is_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"no bundle at .*nowhere: .*`downtick export`"):
         load_bundle(tmp_path / "nowhere")
+
+
+def test_a_bundle_takes_the_place_of_a_bundle_or_of_nothing_and_never_of_another_folder(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "labels.jsonl").write_text("a day of work", encoding="utf-8")
+    with pytest.raises(BundleError, match="is no bundle"):
+        put_in_place(bundle.folder, run)
+    assert (run / "labels.jsonl").read_text(encoding="utf-8") == "a day of work"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    placed = put_in_place(bundle.folder, empty)
+    newer = make_tiny_bundle(tmp_path / "newer", maximum_tokens=32)
+    assert put_in_place(newer.folder, empty).hash != placed.hash
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "empty"}
+
+
+def test_where_a_bundle_cannot_be_put_in_place_the_old_one_is_there_again(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        put_in_place(tmp_path / "nothing", bundle.folder)
+    assert load_bundle(bundle.folder).hash == bundle.hash
+    assert [path.name for path in tmp_path.iterdir()] == ["tiny"]

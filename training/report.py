@@ -51,7 +51,7 @@ def mistakes(head: Head, logits: Logits, rows: Sequence[Row], per_set: int = 5) 
     Where the model is sure and a label says otherwise, one of the two deserves a look.
     """
     allowed, possible = masks(rows, head.name, head.labels)
-    scaled = logits[head.name].astype(np.float64) / head.temperature
+    scaled = head.scaled(logits[head.name])
     known = possible.any(axis=1)
     probabilities = np.zeros_like(scaled)
     probabilities[known] = softmax(np.where(possible[known], scaled[known], -np.inf))

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import TrainerCallback, set_seed
 
 from stream.bundle import Head as BundleHead
+from stream.evaluation.prediction import complete
 from stream.evaluation.rows import Split, rows_of, write_rows
 from stream.evaluation.summary import summarise
 from stream.pseudonyms import NO_PSEUDONYMS
@@ -106,6 +109,13 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
     return Prepared(corpus, encoded, description, trainer)
 
 
+def _calibrated(head: BundleHead, logits: NDArray[np.float32], valid: Encoded) -> BundleHead:
+    allowed, possible = valid.masks[head.name]
+    if head.scope == "entity":
+        logits, allowed, possible = logits[valid.placed], allowed[valid.placed], possible[valid.placed]
+    return calibrate(head, logits, allowed, possible)
+
+
 def train(options: Options, *, resume: bool) -> Path:
     """Run everything; return the folder of the finished checkpoint.
 
@@ -124,11 +134,11 @@ def train(options: Options, *, resume: bool) -> Path:
     valid = trainer.predict_rows(encoded["valid"])
     test = trainer.predict_rows(encoded["test"])
     calibrated = [
-        calibrate(head, valid[head.name], *encoded["valid"].masks[head.name])
-        if options.learns(head.name)
-        else head
+        _calibrated(head, valid[head.name], encoded["valid"]) if options.learns(head.name) else head
         for head in prepared.description.heads
     ]
+    # Where a text answers for an entity, it does so with its own temperature, which is known only now.
+    complete(calibrated, test, encoded["test"].encodings)
     apart = [data.name for data in options.data if data.evaluate_only]
     summary = summarise(calibrated, test, corpus.rows["test"], apart)
     finished = prepared.description.model_copy(

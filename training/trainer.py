@@ -59,6 +59,10 @@ class Encoded(Dataset[dict[str, Any]]):
         self._encode = partial(encode_rows, tokenizer, maximum_tokens=maximum_tokens, pseudonyms=pseudonyms)
         self._swap, self._swap_share = swap, swap_share
         self.masks = {head.name: masks(rows_of(head.scope, rows), head.name, head.labels) for head in heads}
+        self.placed = np.array(
+            [bool(places) for one in self.encodings for places in one.entities], dtype=bool
+        )
+        """By entity: whether a token spells it, so that a head over entities answers."""
         self._starts = np.cumsum([0, *(len(row.entities) for row in rows)])
 
     def __len__(self) -> int:

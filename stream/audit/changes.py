@@ -34,6 +34,8 @@ _PLACES = (
     "japanese spanish, london madrid, mumbai milan, beijing vienna, shanghai lisbon, "
     "上海 广州, 北京 成都, 深圳 杭州, 浙江 湖南, 江苏 湖北, 广东 四川, 山东 河南, 美国 德国, 日本 法国"
 )
+# In other words than those for persons: others, a guitar, a foreign country.
+_HE = "(?<![其吉维无利排])他(?![国人乡日处山用杀])"
 _LONG_WORD = re.compile(r"\b[a-zA-Z]{5,}\b")
 
 
@@ -50,6 +52,7 @@ def _swapped(pairs: str) -> Mapping[str, str]:
 def _exchange(table: Mapping[str, str]) -> Change:
     spaced = "|".join(sorted((word for word in table if word.isascii()), key=len, reverse=True))
     unspaced = "|".join(sorted((word for word in table if not word.isascii()), key=len, reverse=True))
+    unspaced = unspaced.replace("他", _HE)
     pattern = re.compile(rf"\b(?:{spaced})\b|{unspaced}", re.IGNORECASE)
 
     def change(text: str, names: tuple[str, ...], chance: random.Random) -> Changed | None:  # noqa: ARG001

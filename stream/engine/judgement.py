@@ -78,9 +78,7 @@ class JudgementError:
 
 def probabilities(head: Head, logits: npt.NDArray[np.floating]) -> Floats:
     """Turn logits (texts × labels) into calibrated probabilities of the same shape."""
-    scaled = logits.astype(np.float64) / head.temperature
-    if head.offsets:
-        scaled += np.asarray(head.offsets)
+    scaled = head.scaled(logits)
     if head.kind == "multi":
         # By way of tanh, which cannot overflow.
         return 0.5 * (1.0 + np.tanh(0.5 * scaled))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.bundle import CARD, Bundle, Head, put_in_place, write_manifest
-from stream.evaluation.fit import Fit, cross_fitted, fit, scores_of
+from stream.evaluation.fit import Fit, cross_fitted, fit
 from stream.evaluation.prediction import Logits
 from stream.evaluation.rows import Row, rows_of
 from stream.evaluation.scores import Bools, Floats, masks, single_scores, softmax
@@ -54,13 +54,17 @@ def calibrated_heads(
     for head in heads:
         if head.kind != "single":
             continue
-        allowed, possible = masks(rows_of(head.scope, rows), head.name, head.labels)
+        judged = rows_of(head.scope, rows)
+        allowed, possible = masks(judged, head.name, head.labels)
         exact = allowed.sum(axis=1) == 1
+        if head.scope == "entity":
+            # The text answers for those that do not stand in it.
+            exact &= np.array([bool(row.entities[0].spans) for row in judged], dtype=bool)
         most = max(most, int(exact.sum()))
         gold = allowed[exact].argmax(axis=1)
         if exact.sum() < LEAST_ROWS or len(np.unique(gold)) < 2:
             continue
-        scores = scores_of(head, logits[head.name][exact])
+        scores = head.scaled(logits[head.name][exact])
         fits[head.name] = fit(scores, gold, possible[exact])
         after = cross_fitted(scores, gold, possible[exact])
         changes.append(

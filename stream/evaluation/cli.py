@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 
-from stream.bundle import Bundle, load_bundle
+from stream.bundle import Bundle, load_bundle, require_replaceable
 from stream.command import UsageError, bundle_option, config_option, make_folder, reports_errors
 from stream.evaluation.calibrated import calibrated_heads, write_calibrated
 from stream.evaluation.labelled import LabelledError, read_labelled
@@ -89,6 +89,7 @@ def calibrate(file: Path, bundle: Path | None, out: Path, *, anyway: bool, confi
     What that brings is measured by cross-validation and printed; the new bundle has a hash of its own.
     """
     make_folder(out.parent)
+    require_replaceable(out)
     before, rows, logits = _predicted(bundle, file, load_settings(config))
     try:
         heads, changes = calibrated_heads(before.manifest.heads, logits, rows)

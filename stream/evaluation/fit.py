@@ -42,12 +42,6 @@ class Fit:
         )
 
 
-def scores_of(head: Head, logits: NDArray[np.floating]) -> Floats:
-    """The logits as the head turns them into probabilities: rows × labels."""
-    scaled: Floats = logits.astype(np.float64) / head.temperature
-    return scaled + np.array(head.offsets) if head.offsets else scaled
-
-
 def fit(scores: Floats, gold: NDArray[np.int64], possible: Bools) -> Fit:
     """Fit to rows: their scores (rows × labels), their labels' indices, and which labels they could have."""
     labels = scores.shape[1]

@@ -80,9 +80,14 @@ def by_length(encodings: Sequence[Encoding], size: int) -> list[list[int]]:
 
 
 def complete(heads: Sequence[Head], logits: Logits, encodings: Sequence[Encoding]) -> None:
-    """Let an entity that no token spells have its text's answer, as in the stream."""
+    """Let an entity that no token spells have its text's answer, as in the stream.
+
+    Written so that the head over entities, with its own temperature and offsets, gives the text's probabilities.
+    """
     texts = np.array([row for row, one in enumerate(encodings) for _ in one.entities], dtype=np.int64)
     unplaced = np.array([not positions for one in encodings for positions in one.entities], dtype=bool)
+    by_name = {head.name: head for head in heads}
     for head in heads:
         if head.fallback is not None and unplaced.any():
-            logits[head.name][unplaced] = logits[head.fallback][texts[unplaced]]
+            answers = by_name[head.fallback].scaled(logits[head.fallback][texts[unplaced]])
+            logits[head.name][unplaced] = (answers - np.array(head.offsets or [0.0])) * head.temperature

@@ -31,17 +31,10 @@ def _summarise_opposed(
     """A head over entities on those texts that are for one entity and against another, beside its fallback:
     what a judgement of the whole text would say of them."""
     owners = np.array([index for index, row in enumerate(rows) for _ in row.entities], dtype=np.intp)
-    differ = np.array(
-        [
-            len({entity.targets[head.name].allowed for entity in row.entities if head.name in entity.targets})
-            > 1
-            for row in rows
-        ],
-        dtype=bool,
-    )
-    if not differ.any():
+    against = np.array([_is_opposed(head, row) for row in rows], dtype=bool)
+    if not against.any():
         return {}
-    chosen = differ[owners]
+    chosen = against[owners]
     judged = [row for row, opposed in zip(entity_rows(rows), chosen.tolist(), strict=True) if opposed]
     found = {"opposed": head_scores(head, logits[head.name][chosen].astype(np.float64), judged)}
     for text_head in heads:
@@ -50,6 +43,11 @@ def _summarise_opposed(
             answers = logits[text_head.name][owners[chosen]].astype(np.float64)
             found["opposed_as_text"] = head_scores(as_text, answers, judged)
     return found
+
+
+def _is_opposed(head: Head, row: Row) -> bool:
+    known = [entity.targets[head.name].allowed for entity in row.entities if head.name in entity.targets]
+    return frozenset({"negative"}) in known and frozenset({"positive"}) in known
 
 
 def _summarise_head(
@@ -76,14 +74,6 @@ def _summarise_head(
     }
 
 
-def scaled(
-    head: Head, logits: np.ndarray[Any, np.dtype[np.float64]]
-) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Logits by the head's temperature and offsets."""
-    calibrated = logits / head.temperature
-    return calibrated + np.array(head.offsets) if head.offsets else calibrated
-
-
 def scores_of_kind(
     head: Head, logits: np.ndarray[Any, np.dtype[np.float64]], allowed: Bools, possible: Bools
 ) -> dict[str, Any]:
@@ -100,7 +90,7 @@ def head_scores(
     allowed, possible = masks(rows, head.name, head.labels)
     if not possible.any():
         return {}
-    calibrated = scaled(head, logits)
+    calibrated = head.scaled(logits)
     found = scores_of_kind(head, calibrated, allowed, possible)
     raw = scores_of_kind(head, logits, allowed, possible)
     if head.kind == "single" and {"negative", "positive"} <= set(head.labels):

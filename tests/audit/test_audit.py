@@ -27,6 +27,7 @@ def changed(kind: str, text: str, *names: str, seed: int = 1) -> Changed | None:
     [
         ("gender", "He fired his chairman", "She fired her chairwoman"),
         ("gender", "他辞职，父亲接任", "她辞职，母亲接任"),
+        ("gender", "其他公司称他离任", "其他公司称她离任"),
         ("region", "American shares fell in Mumbai", "German shares fell in Milan"),
         ("region", "上海公司违约", "广州公司违约"),
         ("script", "公司业绩亏损", "公司業績虧損"),
@@ -42,7 +43,13 @@ def test_a_change_changes_what_it_says(kind: str, before: str, after: str) -> No
 
 @pytest.mark.parametrize(
     ("kind", "text"),
-    [("gender", "Shares fell"), ("script", "Shares fell"), ("typo", "a fall"), ("name", "Up")],
+    [
+        ("gender", "Shares fell"),
+        ("gender", "吉他厂商与其他各方"),
+        ("script", "Shares fell"),
+        ("typo", "a fall"),
+        ("name", "Up"),
+    ],
 )
 def test_where_there_is_nothing_to_change_nothing_is_judged(kind: str, text: str) -> None:
     assert changed(kind, text) is None

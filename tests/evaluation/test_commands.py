@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 
-from stream.bundle import Bundle, load_bundle
+from stream.bundle import Bundle, load_bundle, write_manifest
 from stream.cli import main
 from stream.evaluation.calibrated import Change
 from stream.evaluation.labelled import LabelledError, read_labelled
@@ -58,6 +58,50 @@ def test_each_kind_of_label_is_judged_by_its_head(bundle: Bundle, tmp_path: Path
     assert (entities["opposed"]["accuracy"], entities["opposed_as_text"]["accuracy"]) == (1.0, 0.5)
     table = run("evaluate", "--bundle", bundle.folder, "--data", file)
     assert "opposed, by text" in table.output
+
+
+def test_only_texts_that_are_for_one_company_and_against_another_are_opposed(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    def text(*sentiments: str) -> dict[str, object]:
+        names = ["Acme", "Bolt", "Cobalt"][: len(sentiments)]
+        entities = [{"name": name, "sentiment": one} for name, one in zip(names, sentiments, strict=True)]
+        return {"text": "bad Acme, good Bolt, Cobalt", "entities": entities}
+
+    rows = [text("negative", "neutral"), text("positive", "neutral"), text("negative", "positive", "neutral")]
+    file = write(tmp_path / "desk.jsonl", *rows)
+    found = json.loads(run("evaluate", "--bundle", bundle.folder, "--data", file, "--json").output)
+    entities = found["heads"]["entity_sentiment"]
+    assert entities["all"]["rows"] == 7
+    assert entities["opposed"]["rows"] == 3
+
+
+def test_a_company_that_the_text_has_not_is_judged_as_the_text_is_and_teaches_its_own_head_nothing(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    """The head over texts, fitted, calls negative what was neutral: so do its companies, whatever their head says."""
+    fitted = run(
+        "calibrate",
+        write(tmp_path / "desk.jsonl", *moved(20)),
+        "--bundle",
+        bundle.folder,
+        "--out",
+        tmp_path / "a",
+    )
+    assert fitted.exit_code == 0, fitted.output
+    absent = [
+        {"text": f"a day {number}", "entities": [{"name": "Acme", "sentiment": "negative"}]}
+        for number in range(30)
+    ]
+    file = write(tmp_path / "absent.jsonl", *absent)
+    manifest = load_bundle(tmp_path / "a").manifest
+    entity = manifest.head("entity_sentiment").model_copy(update={"offsets": [-9.0, 9.0, 0.0]})
+    heads = [entity if head.name == entity.name else head for head in manifest.heads]
+    write_manifest(tmp_path / "a", manifest.model_copy(update={"heads": heads}))
+    found = json.loads(run("evaluate", "--bundle", tmp_path / "a", "--data", file, "--json").output)
+    assert found["heads"]["entity_sentiment"]["all"]["accuracy"] == 1.0
+    refused = run("calibrate", file, "--bundle", tmp_path / "a", "--out", tmp_path / "b")
+    assert "at least 20 rows with different labels are needed, there are 0" in refused.output
 
 
 def test_texts_and_entities_without_labels_count_only_where_bare_ones_are_of_use(

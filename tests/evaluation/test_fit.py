@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.bundle import Head
-from stream.evaluation.fit import cross_fitted, fit, folds, scores_of
+from stream.evaluation.fit import cross_fitted, fit, folds
 from stream.evaluation.scores import softmax
 
 LABELS = ["negative", "neutral", "positive"]
@@ -62,8 +62,8 @@ def test_the_head_gives_what_the_fit_says() -> None:
     logits = np.random.default_rng(3).normal(0, 3, (40, 3))
     scores, gold, possible = sample(200, 0.7, [0.5, -0.5, 0.0])
     found = fit(scores, gold, possible)
-    before = scores_of(HEAD, logits)
-    after = scores_of(found.applied_to(HEAD), logits)
+    before = HEAD.scaled(logits)
+    after = found.applied_to(HEAD).scaled(logits)
     np.testing.assert_allclose(softmax(after), softmax(found.slope * before + found.shift), atol=2e-4)
 
 
