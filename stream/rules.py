@@ -22,10 +22,18 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, time
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from stream.labels import TOPIC_SUBJECT
 from stream.records import Alert, Moment, Severity
@@ -44,7 +52,8 @@ class RulesError(Exception):
 def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    # A folder of the zones' data base is an OSError.
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError(f"{value!r} is no time zone; write one like Asia/Shanghai") from error
     return value
 
@@ -73,6 +82,12 @@ class QuietHours(BaseModel):
     start: Annotated[TimeOfDay, Field(alias="from")]
     end: Annotated[TimeOfDay, Field(alias="to")]
     zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+
+    @model_validator(mode="after")
+    def _last_for_a_while(self) -> Self:
+        if self.start == self.end:
+            raise ValueError("`from` and `to` are the same; `mute_until` keeps a rule's alerts quiet all day")
+        return self
 
     def cover(self, moment: datetime) -> bool:
         """Whether that moment lies in them."""
@@ -136,13 +151,18 @@ class Rules:
         return alert
 
     def settings(self, subject: str, settings: SpikeSettings) -> SpikeSettings:
-        """The settings for a subject: with the lowest threshold of the rules that hold for it."""
+        """The settings for a subject: for each window the lowest threshold of the rules that hold for it.
+
+        Where none of them has one for a window, that of the settings holds.
+        """
         found = [
             rule.threshold for rule in self._rules if rule.threshold is not None and rule.holds_for(subject)
         ]
         if not found:
             return settings
-        return settings.model_copy(update={"threshold": min(found, key=lambda each: each.negatives)})
+        lowest = {each.seconds: each for each in settings.threshold}
+        lowest |= {each.seconds: each for each in sorted(found, key=lambda each: -each.negatives)}
+        return settings.model_copy(update={"threshold": tuple(lowest.values())})
 
 
 class _File(BaseModel):
@@ -159,18 +179,21 @@ def load_rules(file: Path, settings: SpikeSettings, topics: Collection[str] | No
     content = read_yaml(file, RulesError, "the rule file")
     try:
         rules = _File.model_validate(content).rules
-        for rule in rules:
-            # The same check that the settings make of their own threshold.
-            if rule.threshold is not None:
-                SpikeSettings.model_validate(settings.model_dump() | {"threshold": rule.threshold})
     except ValidationError as error:
         problems = [
             f"  {_place(problem['loc'], content)}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors(include_url=False)
         ]
         raise RulesError(_unusable(file, problems)) from error
-    # A rule with a topic that no text has would mute every alert that it holds for.
+    windows = list(settings.windows_seconds)
     problems = [
+        f"  rules.{rule.name!r}.threshold: seconds must be one of the windows {windows},"
+        f" and is {rule.threshold.seconds}"
+        for rule in rules
+        if rule.threshold is not None and rule.threshold.seconds not in windows
+    ]
+    # A rule with a topic that no text has would mute every alert that it holds for.
+    problems += [
         f"  rules.{rule.name!r}.topics: no text has the topic {topic!r}, "
         f"only: {', '.join(topics) or 'none with this bundle'}"
         for rule in rules

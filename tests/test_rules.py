@@ -104,7 +104,7 @@ def test_a_muted_alert_is_published_and_is_none_of_those_that_fire(tmp_path: Pat
 
 
 def test_a_threshold_alerts_whatever_the_history() -> None:
-    settings = SpikeSettings(threshold=Threshold(negatives=3, seconds=3600))
+    settings = SpikeSettings(threshold=(Threshold(negatives=3, seconds=3600),))
     subject = Subject("x", settings)
     alerts = watch(subject, [observation(number, 0.1 * number) for number in range(3)])
     assert [one.state for one in alerts] == [AlertState.FIRING]
@@ -115,8 +115,30 @@ def test_a_threshold_alerts_whatever_the_history() -> None:
 
 def test_a_rules_threshold_is_that_of_its_subjects(tmp_path: Path) -> None:
     own = rules(tmp_path, "rules: [{name: desk, subjects: [all], threshold: {negatives: 9, seconds: 600}}]")
-    assert own.settings("all", SETTINGS).threshold == Threshold(negatives=9, seconds=600)
+    assert own.settings("all", SETTINGS).threshold == (Threshold(negatives=9, seconds=600),)
     assert own.settings("entity:X", SETTINGS) is SETTINGS
+
+
+def test_of_several_thresholds_the_lowest_of_each_window_holds(tmp_path: Path) -> None:
+    own = rules(
+        tmp_path,
+        """rules:
+          - {name: slow, threshold: {negatives: 100, seconds: 21600}}
+          - {name: fast, threshold: {negatives: 120, seconds: 600}}
+          - {name: faster, threshold: {negatives: 80, seconds: 600}}""",
+    )
+    general = SpikeSettings(
+        threshold=(Threshold(negatives=5, seconds=600), Threshold(negatives=9, seconds=3600))
+    )
+    found = own.settings("all", general).threshold
+    assert {(each.seconds, each.negatives) for each in found} == {(600, 80), (3600, 9), (21600, 100)}
+
+
+def test_an_alert_without_any_history_does_not_claim_to_know_what_is_usual() -> None:
+    settings = SpikeSettings(threshold=(Threshold(negatives=3, seconds=600),))
+    [alert] = fired(watch(Subject("x", settings), [observation(number, number / 100) for number in range(3)]))
+    assert (alert.expected_negative, alert.severity) == (0, Severity.YELLOW)
+    assert alert.reason.startswith("3 negatives in 10 min, and no history yet that says how many are usual")
 
 
 @pytest.mark.parametrize(
@@ -135,8 +157,10 @@ def test_a_rules_threshold_is_that_of_its_subjects(tmp_path: Path) -> None:
         ),
         (
             "rules: [{name: d, threshold: {negatives: 3, seconds: 61}}]",
-            "one of the windows [600, 3600, 21600]",
+            "rules.'d'.threshold: seconds must be one of the windows [600, 3600, 21600], and is 61",
         ),
+        ('rules: [{name: d, quiet_hours: {from: "22:00", to: "07:00", zone: America}}]', "is no time zone"),
+        ('rules: [{name: d, quiet_hours: {from: "07:00", to: "07:00"}}]', "are the same"),
         ("rules: [{}]", "name: Field required"),
         ("- 1", "the file"),
         (":", "is not YAML"),

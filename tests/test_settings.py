@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from stream.settings import SettingsError, load_settings
+from stream.spikes.settings import SpikeSettings
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +51,24 @@ def test_paths_in_a_file_are_relative_to_the_file(tmp_path: Path) -> None:
     assert settings.kafka.ssl_ca_file == tmp_path / "ca.pem"
     assert settings.watch.state_directory == tmp_path / "state"
     assert settings.kafka.ssl_key_file is None
+
+
+@pytest.mark.parametrize(
+    ("windows", "interval", "fitting"),
+    [
+        ((600, 3600, 21600), 300, 480),
+        ((600, 3600, 21600), 450, 480),
+        ((600, 7200), 150, 180),
+        ((600, 2700), 60, 120),
+        ((86400,), 900, 1800),
+    ],
+)
+def test_intervals_that_cannot_hold_the_windows_are_refused_with_some_that_can(
+    windows: tuple[int, ...], interval: int, fitting: int
+) -> None:
+    with pytest.raises(ValidationError, match=f"such as {fitting}"):
+        SpikeSettings(windows_seconds=windows, interval_seconds=interval)
+    assert SpikeSettings(windows_seconds=windows, interval_seconds=fitting).interval_seconds == fitting
 
 
 def test_every_wrong_key_is_named_in_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

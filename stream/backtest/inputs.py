@@ -48,7 +48,7 @@ class Tally:
 
     events: int = 0
     refused: int = 0
-    """Not readable, or not judged."""
+    """Not readable, not judged, or a scored event that was there before."""
 
 
 class Feed:
@@ -64,11 +64,11 @@ class Feed:
         self._clock = PartitionClock(timedelta(seconds=settings.score.future_seconds))
         self.tally = Tally()
         items = [(file, item) for file in files for item in read_items(file)]
-        first = min((item.time for _, item in items if item.time), default=None)
+        # Where an event without a time is: no earlier than the first that has one.
+        self._first = min((item.time for _, item in items if item.time), default=datetime.now(UTC))
         # One file is in order already; several are laid together by time.
-        self._items = sorted(
-            items, key=lambda pair: pair[1].time or first or datetime.min.replace(tzinfo=UTC)
-        )
+        self._items = sorted(items, key=lambda pair: pair[1].time or self._first)
+        self._counted: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._items)
@@ -98,22 +98,27 @@ class Feed:
                 yield Observed(entry.time, pairs, scored.bundle)
 
     def _read(self, number: int, file: Path, item: Item) -> Accepted | Observed | None:
+        # Each event has a place of its own, so that none is taken for a repeat: here they come in the order of
+        # their times, and not in that of their offsets.
+        position = Position(topic=file.name, partition=0, offset=number)
         scored = _scored(item.value)
         if scored is not None:
+            if str(scored.position) in self._counted:
+                return None
+            self._counted.add(str(scored.position))
             time = self._place(scored.time, item)
-            return Observed(time, observe(scored, time), scored.bundle)
+            placed = scored.model_copy(update={"position": position})
+            return Observed(time, observe(placed, time), scored.bundle)
         decoded = decode(item.value, maximum_bytes=self._settings.score.maximum_event_bytes)
         if not isinstance(decoded, Decoded):
             return None
         time = self._place(decoded.event.time, item)
         mentions = find_mentions(decoded.event, decoded.text, self._watchlist)
-        # Each event has a place of its own, so that none is taken for a repeat.
-        position = Position(topic=file.name, partition=0, offset=number)
         return Accepted(decoded.event, decoded.text, position, time, mentions)
 
     def _place(self, told: datetime | None, item: Item) -> datetime:
         wall = datetime.now(UTC)
-        return self._clock.place(told, item.time or wall, wall)[0]
+        return self._clock.place(told, item.time or self._first, wall)[0]
 
     def _judge(self, entries: Sequence[Accepted]) -> Sequence[Result]:
         return self._scorer.judge([entry.question for entry in entries]) if entries else []

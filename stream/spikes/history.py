@@ -332,7 +332,8 @@ class History:
     def load(self, numbers: Sequence[int], floats: Floats) -> None:
         """Read what `dump` made.
 
-        Where intervals or windows were set differently then, the baseline is kept and the rest begins anew.
+        Where intervals were set differently then, the baseline is kept and the rest begins anew; where windows
+        were, the counts are kept too.
         """
         shape, numbers = tuple(numbers[1 : 1 + numbers[0]]), numbers[1 + numbers[0] :]
         known = Baseline.SIZE + self.dispersion.size
@@ -342,13 +343,16 @@ class History:
             # What is behind the baseline has another size then.
             recent = floats[floats.size :]
         self._baseline.load(floats[: Baseline.SIZE], recent)
-        if shape != self._shape:
+        if shape[0] != self._shape[0]:
             self.begin(numbers[0])
             return
         self.clock, self._since, self._newest, self._learned, self._filled = numbers[:5]
-        place = 5 + len(self._windows)
+        place = 4 + len(shape)
         self._blocks = list(numbers[5:place])
         place += self._minutes.load(numbers[place:])
         place += self.trend.load(numbers[place:])
+        if shape != self._shape:
+            self._blocks = [self.clock // window + 1 for window in self._windows]
+            return
         self.dispersion.load(floats[Baseline.SIZE : known])
         self.tails.load(numbers[place:], tails)

@@ -14,6 +14,9 @@ from pydantic import TypeAdapter
 
 from stream.records import AlertState, Severity
 
+# So many spans of earlier alerts are remembered, until what came in them is history: a day and an hour at most.
+_PAST = 12
+_LEARNED_AFTER = 30 * 3600
 _GROWTH = 1.5
 _SEVERITIES = tuple(Severity)
 # How far beyond the level (as a share of the budget) and beyond expectation a surge is orange, and red. Of a
@@ -76,6 +79,8 @@ class Life:
     revision: int = 0
     fired: int | None = None
     resolved: int | None = None
+    told: bool = False
+    """Whether a revision that fires was told, and not muted by a rule."""
 
     @property
     def seen_from(self) -> int:
@@ -91,6 +96,8 @@ class Lifecycle:
         self._resolve_after = resolve_after_seconds
         self._refractory = refractory_seconds
         self.life: Life | None = None
+        self._past: list[int] = []
+        """Start and end of each alert before it that fired, as long as history may yet learn of them."""
 
     @property
     def active(self) -> bool:
@@ -109,14 +116,12 @@ class Lifecycle:
         return hashlib.sha256(f"{self._subject}|{started}".encode()).hexdigest()[:16]
 
     def covers(self, start: int, end: int) -> bool:
-        """Whether that span touches the latest alert."""
+        """Whether that span touches an alert that fired."""
         life = self.life
-        return (
-            life is not None
-            and life.fired is not None
-            and life.started < end
-            and (life.resolved is None or start < life.resolved)
-        )
+        spans = [*zip(self._past[::2], self._past[1::2], strict=True)]
+        if life is not None and life.fired is not None:
+            spans.append((life.started, end if life.resolved is None else life.resolved))
+        return any(first < end and start < last for first, last in spans)
 
     def see(self, findings: list[Finding], now: int) -> bool:
         """Take what the windows show at a negative event; true when a revision is to be told."""
@@ -126,6 +131,7 @@ class Lifecycle:
         began = not self.active
         if began:
             if not self._in_refractory(now):
+                self._put_by(now)
                 self.life = self._begin(finding)
             elif not finding.over:
                 # The surge's aftermath; should it come back in full, its alert goes on.
@@ -142,6 +148,14 @@ class Lifecycle:
         if changed:
             self._tell(life)
         return changed
+
+    def _put_by(self, now: int) -> None:
+        """Keep the span of the alert that another takes the place of."""
+        life = self.life
+        if life is not None and life.fired is not None and life.resolved is not None:
+            self._past += [life.started, life.resolved]
+        while self._past and (self._past[1] < now - _LEARNED_AFTER or len(self._past) > 2 * _PAST):
+            del self._past[:2]
 
     def _in_refractory(self, now: int) -> bool:
         life = self.life
@@ -200,6 +214,14 @@ class Lifecycle:
         life.revision += 1
         life.told_peaks = dict(life.peaks)
 
+    def dump_past(self) -> list[int]:
+        """Starts and ends of the alerts before."""
+        return self._past
+
+    def load_past(self, past: list[int]) -> None:
+        """Read what `dump_past` made."""
+        self._past = list(past)
+
     def dump(self) -> list[Any]:
         """The alert as JSON values, in the order of its fields."""
         if self.life is None:
@@ -209,7 +231,8 @@ class Lifecycle:
     def load(self, parts: list[Any]) -> None:
         """Read what `dump` made."""
         if parts:
-            values = dict(zip(_LIFE_FIELDS, parts, strict=True))
+            # States of earlier versions lack the last fields.
+            values = dict(zip(_LIFE_FIELDS, parts, strict=False))
             values["strongest"] = dict(zip(_FINDING_FIELDS, values["strongest"], strict=True))
             self.life = _LIFE.validate_python(values)
 

@@ -18,16 +18,18 @@ def _number(value: float) -> str:
 
 def reason(finding: Finding, topics: dict[str, int]) -> str:
     """Counts, expectation, ratio, window, share and topics of what was found; `topics` most frequent first."""
+    sentence = f"{finding.negative} negatives in {duration(finding.seconds)}"
+    if not finding.expected:
+        return f"{sentence}, and no history yet that says how many are usual" + _topics(topics)
     ratio = finding.negative / max(finding.expected, 0.01)
-    sentence = (
-        f"{finding.negative} negatives in {duration(finding.seconds)}"
-        f" where {_number(finding.expected)} were expected ({_number(ratio)} ×)"
-    )
+    sentence += f" where {_number(finding.expected)} were expected ({_number(ratio)} ×)"
     if finding.total > finding.negative or finding.expected_share < 0.99:
         share = finding.negative / finding.total
         sentence += (
             f"; {share:.0%} of {finding.total} items negative, usually {finding.expected_share:.0%}"
         ).replace("%", " %")
-    if topics:
-        sentence += f"; mostly {', '.join(list(topics)[:_TOPICS])}"
-    return sentence
+    return sentence + _topics(topics)
+
+
+def _topics(topics: dict[str, int]) -> str:
+    return f"; mostly {', '.join(list(topics)[:_TOPICS])}" if topics else ""

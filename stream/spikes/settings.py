@@ -1,13 +1,14 @@
 """What a user may say about surges; the one number that matters is the budget of false alarms."""
 
-from typing import Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from stream.spikes.counts import BUCKETS
 from stream.spikes.dispersion import DAY
 
-MINUTE_WINDOWS_SECONDS = 3600
+HOUR = 3600
+MINUTE_WINDOWS_SECONDS = HOUR
 """Windows up to this length are counted by the minute, longer ones by the trend's intervals."""
 
 
@@ -19,6 +20,12 @@ class Threshold(BaseModel):
     negatives: int = Field(ge=1)
     seconds: int = Field(ge=60)
     """One of the lengths of `windows_seconds`."""
+
+
+def _as_several(value: Any) -> Any:
+    if value is None:
+        return ()
+    return [value] if isinstance(value, dict | Threshold) else value
 
 
 class SpikeSettings(BaseModel):
@@ -34,8 +41,8 @@ class SpikeSettings(BaseModel):
     """Fewer negatives than this in a window are never a surge; of reposts the k-th counts 1/k here."""
     minimum_ratio: float = Field(default=1.2, ge=1)
     """A surge has at least so many times the expected negatives, however sure the test is."""
-    threshold: Threshold | None = None
-    """A surge whatever the history; yellow, unless the history says more."""
+    threshold: Annotated[tuple[Threshold, ...], BeforeValidator(_as_several)] = ()
+    """A surge whatever the history, one or several; yellow, unless the history says more."""
     volume_only: bool = False
     """Judge by volume alone, without the gate on the share of negatives."""
     resolve_after_seconds: int = Field(default=1800, ge=60)
@@ -71,24 +78,34 @@ class SpikeSettings(BaseModel):
 
     @model_validator(mode="after")
     def _threshold_has_a_window(self) -> Self:
-        if self.threshold is not None and self.threshold.seconds not in self.windows_seconds:
-            raise ValueError(
-                f"threshold: seconds must be one of the windows {list(self.windows_seconds)},"
-                f" and is {self.threshold.seconds}"
-            )
+        for threshold in self.threshold:
+            if threshold.seconds not in self.windows_seconds:
+                raise ValueError(
+                    f"threshold: seconds must be one of the windows {list(self.windows_seconds)},"
+                    f" and is {threshold.seconds}"
+                )
         return self
 
     @model_validator(mode="after")
     def _intervals_fit_the_windows(self) -> Self:
-        longest = self.windows_seconds[-1]
-        # History is learned when the longest window has passed, from intervals that must still be there.
-        if 2 * longest > BUCKETS * self.interval_seconds:
-            raise ValueError(
-                f"interval_seconds must be at least {2 * longest // BUCKETS} for a window of {longest}"
+        if not self._fits(self.interval_seconds):
+            fitting = [seconds for seconds in range(60, DAY + 1, 60) if self._fits(seconds)]
+            advice = (
+                f", such as {fitting[0]}" if fitting else "; without one that divides them, choose others"
             )
-        for seconds in self.windows_seconds:
-            if seconds > MINUTE_WINDOWS_SECONDS and seconds % self.interval_seconds:
-                raise ValueError(
-                    f"interval_seconds must divide the window of {seconds}, which consists of intervals"
-                )
+            raise ValueError(
+                "interval_seconds must be whole minutes that divide the windows longer than an hour, and"
+                f" {BUCKETS} of them twice the longest window, or that and two hours{advice}"
+            )
         return self
+
+    def _fits(self, interval: int) -> bool:
+        longest = self.windows_seconds[-1]
+        # History is learned by the hour, once the longest window has passed, from intervals that are still there.
+        kept = max(2 * longest, longest + 2 * HOUR)
+        parts = [seconds for seconds in self.windows_seconds if seconds > MINUTE_WINDOWS_SECONDS]
+        return (
+            interval % 60 == 0
+            and kept <= BUCKETS * interval
+            and all(seconds % interval == 0 for seconds in parts)
+        )

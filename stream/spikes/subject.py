@@ -32,6 +32,7 @@ from stream.spikes.surge import find_peaks, find_surges
 __all__ = ["Outcome", "StateError", "Subject"]
 
 FORMAT = 1
+_MINUTE = 60
 _ID_BYTES = 6
 _IDS = 24
 
@@ -122,6 +123,16 @@ class Subject:
         """The alert as it is now, where there is one that is not over."""
         return self._told(self._cycle.life) if self._cycle.life is not None and self._cycle.active else None
 
+    @property
+    def told(self) -> str | None:
+        """The id of the latest alert, where people were told that it fires."""
+        return self._cycle.id if self._cycle.life is not None and self._cycle.life.told else None
+
+    def remember_told(self, alert: Alert) -> None:
+        """People were told that this alert fires, and are to hear of its end."""
+        if self._cycle.life is not None and alert.id == self._cycle.id:
+            self._cycle.life.told = True
+
     def tell_again(self) -> None:
         """Give the alert as it is now a further revision."""
         self._cycle.tell_again()
@@ -155,11 +166,15 @@ class Subject:
         return False
 
     def _move(self, time: int) -> None:
-        if not self._history.move(time, self._cycle.covers):
-            return
-        if self._cycle.active:
+        # An alert is looked at every minute, however seldom time is told: it ends when it would have ended.
+        before = self._history.now // _MINUTE
+        minute = before
+        while self._cycle.active and minute < time // _MINUTE:
+            minute += 1
+            self._history.move(minute * _MINUTE, self._cycle.covers)
             self._settle()
-        if not self._cycle.active:
+        self._history.move(time, self._cycle.covers)
+        if not self._cycle.active and before < time // _MINUTE:
             self._proof.fade(time, self._settings.windows_seconds[-1] // 2)
 
     def _settle(self) -> None:
@@ -244,6 +259,7 @@ class Subject:
                 "floats": pack_floats(floats),
                 "proof": self._proof.dump(),
                 "alert": self._cycle.dump(),
+                "past": self._cycle.dump_past(),
                 "bundle": self._bundle,
             }
         )
@@ -274,6 +290,7 @@ class Subject:
         self._history.load(numbers[stories + sources :], unpack_floats(state["floats"]))
         self._proof.load(state["proof"])
         self._cycle.load(state["alert"])
+        self._cycle.load_past(state.get("past", []))
         self._bundle = state["bundle"]
 
 

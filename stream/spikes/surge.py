@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from stream.spikes.baseline import GOES_ON, HOUR, Forecast
 from stream.spikes.history import Counts, History
 from stream.spikes.lifecycle import Finding
-from stream.spikes.settings import SpikeSettings, Threshold
+from stream.spikes.settings import SpikeSettings
 from stream.spikes.surprise import alarms_per_day, chance_of_others, share_rises
 from stream.spikes.tail import OVER_LEVEL
+
+_SHORTEST_HISTORY_HOURS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ def find_peaks(history: History, settings: SpikeSettings, end: int, *, active: b
         counts = history.window(seconds, end)
         if counts is None:
             continue
-        over = _is_over(settings.threshold, counts, seconds)
+        over = _is_over(settings, counts, seconds)
         if not over and counts.weight < settings.minimum_negatives:
             continue
         forecast = history.forecast(counts, in_alert=active)
@@ -71,31 +73,36 @@ def find_surges(
             false_alarms_per_day=settings.false_alarms_per_day,
         ):
             continue
+        # Only a threshold alerts without any history, and then nothing can be said of what is usual.
+        known = forecast.history_hours >= _SHORTEST_HISTORY_HOURS
         findings.append(
             Finding(
                 seconds=peak.seconds,
                 start=counts.start,
                 negative=counts.negative,
                 total=counts.total,
-                expected=forecast.mean * mixture.copies,
+                expected=forecast.mean * mixture.copies if known else 0.0,
                 expected_share=mixture.share,
                 probability=peak.probability,
                 excess=min(1.0, excess) if peak.over_threshold else excess * history.tails.pace,
-                ratio=counts.weight / max(forecast.mean, 1e-9),
+                ratio=counts.weight / max(forecast.mean, 1e-9) if known else 1.0,
             )
         )
     return findings
 
 
-def _is_over(threshold: Threshold | None, counts: Counts, seconds: int) -> bool:
-    return threshold is not None and seconds == threshold.seconds and counts.negative >= threshold.negatives
+def _is_over(settings: SpikeSettings, counts: Counts, seconds: int) -> bool:
+    return any(
+        seconds == threshold.seconds and counts.negative >= threshold.negatives
+        for threshold in settings.threshold
+    )
 
 
 def _is_raised(counts: Counts, forecast: Forecast, settings: SpikeSettings, seconds: int) -> bool:
     """The cheap part of the test: enough history, and enough negatives for its expectation."""
     # Twice the window's own length, and an hour: with less, the first busy minutes would be a surge.
     return counts.weight >= settings.minimum_ratio * forecast.mean and forecast.history_hours >= max(
-        1.0, 2 * seconds / HOUR
+        _SHORTEST_HISTORY_HOURS, 2 * seconds / HOUR
     )
 
 

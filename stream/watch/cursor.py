@@ -50,7 +50,8 @@ class Cursor:
     def pass_over(self, offset: int, time: datetime | None = None) -> None:
         """The record at `offset` is done; of a tick that was heeded, `time` is what it told."""
         self.following = offset + 1
-        self.time = time or self.time
+        # Several tell the time, and one of them may lag behind.
+        self.time = max(filter(None, (time, self.time)), default=None)
         self._went_back_at = None
 
     def dump(self) -> bytes:

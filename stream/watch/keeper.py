@@ -174,6 +174,7 @@ class Partition:
         if silenced and subject.alerted and not self._is_silenced(subject):
             subject.tell_again()
             alerts += subject.take_alerts()
+        told = [self._told(subject, alert) for alert in alerts]
         windows = subject.take_windows(closed_only=counted)
         active = subject.active
         # After what was taken, which is not to be taken again.
@@ -182,7 +183,16 @@ class Partition:
         (self._active.add if active else self._active.discard)(name)
         if self._saves and not active:
             self._rest(name, state)
-        return Change(name, state, [self._rules.judge(alert) for alert in alerts], windows, outcomes or [])
+        return Change(name, state, told, windows, outcomes or [])
+
+    def _told(self, subject: Subject, alert: Alert) -> Alert:
+        """The alert as the rules have it, but that who was told that it fires is told of its end."""
+        if alert.state is AlertState.RESOLVED and alert.id == subject.told:
+            return alert
+        judged = self._rules.judge(alert)
+        if judged.state is AlertState.FIRING and judged.muted is None:
+            subject.remember_told(judged)
+        return judged
 
     def _moved_to(self, time: datetime | None) -> None:
         if time is not None and (self.time is None or time > self.time):

@@ -10,11 +10,17 @@ import pytest
 from click.testing import CliRunner, Result
 from count_files import START, write_counts
 
+from stream.backtest.inputs import Feed
+from stream.backtest.run import Backtest
+from stream.backtest.scorer import Scorer
 from stream.bundle import Bundle
 from stream.cli import main
 from stream.engine.engine import Engine
 from stream.records import NewsEvent, Position
 from stream.score.compose import Accepted, compose
+from stream.settings import Settings
+from stream.spikes.settings import SpikeSettings
+from stream.watchlist import Watchlist
 
 
 def run(*arguments: object, **environment: str) -> Result:
@@ -129,6 +135,27 @@ def test_scored_events_alert_as_the_raw_ones_do(
         json.loads(line) for line in raw.output.splitlines()
     ]
     assert raw.output
+
+
+def test_scored_events_count_each_once_whatever_the_order_of_their_offsets(
+    tiny_engine: Engine, tmp_path: Path
+) -> None:
+    rows = []
+    for number in range(40):
+        event = NewsEvent(text=f"fine {number}", time=START + timedelta(minutes=number))
+        position = Position(topic="news.raw", partition=0, offset=40 - number)
+        accepted = Accepted(event, event.text or "", position, START + timedelta(minutes=number), {})
+        (judgement,) = tiny_engine.judge([accepted.question])
+        one, _ = compose(accepted, judgement, bundle="b" * 16, scored_at=START)
+        rows.append(json.loads(one.to_bytes()))
+    file = write_events(tmp_path / "scored.jsonl", [*rows, rows[7] | {"text": "fine, sent again"}])
+    feed = Feed([file], Settings(), Scorer(Settings()), Watchlist([]))
+    test = Backtest(SpikeSettings())
+    for each in feed:
+        test.take(each.time, each.pairs, each.bundle)
+    test.finish()
+    assert sum(row.neutral for row in test.windows if row.subject == "all") == 40
+    assert feed.tally.refused == 1
 
 
 def test_two_settings_stand_side_by_side(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_only_texts_that_are_for_one_company_and_against_another_are_opposed(
 def test_a_company_that_the_text_has_not_is_judged_as_the_text_is_and_teaches_its_own_head_nothing(
     bundle: Bundle, tmp_path: Path
 ) -> None:
-    """The head over texts, fitted, calls negative what was neutral: so do its companies, whatever their head says."""
+    """The head over texts, fitted, calls negative what was neutral: so do absent companies."""
     fitted = run(
         "calibrate",
         write(tmp_path / "desk.jsonl", *moved(20)),

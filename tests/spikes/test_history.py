@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from spike_streams import SETTINGS, Feed, fired, watch
+from spike_streams import SETTINGS, Feed, at, fired, watch
 
 from bench.simulation import by_day_and_week, draw
 from stream.spikes.baseline import DAY, HOUR, Baseline
@@ -75,6 +75,22 @@ def test_a_scandal_of_three_days_alerts_to_its_end_and_does_not_become_what_is_u
         watch(subject, feed.between(hour, hour + 24, negative=30, neutral=6))
     assert subject.alerted
     assert subject._history.usual(end + 3 * DAY, end + 4 * DAY) < 2.5 * before
+
+
+def test_a_scandal_is_no_norm_because_another_alert_came_after_it() -> None:
+    feed, subject = Feed(1), Subject("x", SpikeSettings(refractory_seconds=3600))
+    watch(subject, feed.between(0, 240, negative=5, neutral=10))
+    begin = int(at(240 + 24).timestamp())
+    before = subject._history.usual(begin, begin + HOUR)
+    # The second begins when the first is over, and before the hour of the first is learned.
+    parts = [(240, 241, 480.0), (241, 246.5, 5.0), (246.5, 246.6, 300.0), (246.6, 262, 5.0)]
+    alerts = [
+        alert
+        for start, end, rate in parts
+        for alert in watch(subject, feed.between(start, end, negative=rate))
+    ]
+    assert len({alert.id for alert in fired(alerts)}) > 1
+    assert subject._history.usual(begin, begin + HOUR) < 3 * before
 
 
 def test_rare_stories_of_several_items_each_are_not_taken_for_single_events() -> None:

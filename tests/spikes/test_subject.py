@@ -277,6 +277,19 @@ def test_a_state_from_before_the_level_of_late_was_kept_is_read() -> None:
     assert found.observe(observation(10**6, 73), BUNDLE) is Outcome.COUNTED
 
 
+def test_a_row_that_was_begun_before_a_change_of_windows_is_counted_on() -> None:
+    subject = Subject("x", SETTINGS)
+    watch(subject, Feed().between(0, 72, negative=4, neutral=8))
+    for number in range(50):
+        subject.observe(observation(10**6 + number, 72.01), BUNDLE)
+    rows(subject)
+    changed = reload(subject, SpikeSettings(windows_seconds=(600, 3600)))
+    for number in range(2):
+        changed.observe(observation(10**6 + 100 + number, 72.02), BUNDLE)
+    changed.advance(at(80))
+    assert [row.negative for row in rows(changed) if row.start == at(72) and row.final] == [52]
+
+
 def test_the_history_outlives_a_change_of_windows() -> None:
     subject = Subject("x", SETTINGS)
     events = Feed().between(0, 72, negative=4, neutral=8)

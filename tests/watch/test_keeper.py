@@ -180,6 +180,39 @@ def test_an_alert_that_is_over_before_quiet_hours_end_is_not_told() -> None:
     assert [alert.state for alert in alerts] == [AlertState.RESOLVED]
 
 
+def test_who_was_told_of_an_alert_is_told_of_its_end_in_quiet_hours_too() -> None:
+    hours = QuietHours.model_validate({"from": "00:20", "to": "12:00"})
+    partition = Partition({}, SETTINGS, Rules([Rule(name="desk", quiet_hours=hours)]))
+    change = surging(partition)
+    assert (change.alerts[-1].state, change.alerts[-1].muted) == (AlertState.FIRING, None)
+    heir = Partition({"entity:X": change.state}, SETTINGS, Rules([Rule(name="desk", quiet_hours=hours)]))
+    for each in (partition, heir):
+        alerts = [a for change in each.pass_time(SURGE + timedelta(hours=4)) for a in change.alerts]
+        assert [(alert.state, alert.muted) for alert in alerts] == [(AlertState.RESOLVED, None)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_when_an_alert_ends_does_not_hang_on_how_often_time_is_told(seed: int) -> None:
+    draw = random.Random(seed)
+    state = surging(Partition({}, SETTINGS)).state
+    after = [SURGE + timedelta(minutes=draw.uniform(7, 90)) for _ in range(12)]
+    batch = record("entity:X", 200, sorted(after), "negative")
+    ends = []
+    for ticks in ([], [10, 40, 41, 100], [*range(7, 200)]):
+        partition = Partition({"entity:X": state}, SETTINGS)
+        changes = []
+        for one in batch.observations:
+            for minute in ticks:
+                if SURGE + timedelta(minutes=minute) < one.time:
+                    changes += partition.pass_time(SURGE + timedelta(minutes=minute))
+            changes.append(partition.apply(batch.model_copy(update={"observations": [one]})))
+        changes += partition.pass_time(SURGE + timedelta(hours=9))
+        resolved = [a for change in changes for a in change.alerts if a.state is AlertState.RESOLVED]
+        ends.append([(alert.id, alert.resolved_at) for alert in resolved])
+    assert ends[0]
+    assert ends[0] == ends[1] == ends[2]
+
+
 def test_it_is_told_when_one_record_crosses_the_end_of_the_quiet_hours() -> None:
     partition = Partition({}, SETTINGS, asleep("00:05"))
     partition.apply(record("entity:X", 0, [START + timedelta(hours=number / 2) for number in range(96)]))
