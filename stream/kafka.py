@@ -52,10 +52,14 @@ def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
     return context
 
 
+def _addresses(settings: KafkaSettings) -> list[str]:
+    return [address.strip() for address in settings.brokers.split(",")]
+
+
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
     """Arguments that every aiokafka client takes."""
     options: dict[str, Any] = {
-        "bootstrap_servers": [address.strip() for address in settings.brokers.split(",")],
+        "bootstrap_servers": _addresses(settings),
         "security_protocol": settings.security_protocol,
         "ssl_context": ssl_context(settings),
         "request_timeout_ms": int(settings.request_timeout_seconds * 1000),
@@ -86,7 +90,10 @@ def new_producer(settings: KafkaSettings) -> AIOKafkaProducer:
 @asynccontextmanager
 async def admin_client(settings: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client, connected within the start's time limit; `BrokerError` where none can be."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
+    # One address is tried after the other: a host that does not answer must leave time for the next ones.
+    each = max(1.0, settings.connect_timeout_seconds / (2 * len(_addresses(settings))))
+    timeout = {"request_timeout_ms": int(1000 * min(each, settings.request_timeout_seconds))}
+    admin = AIOKafkaAdminClient(**client_options(settings) | timeout)
     # The library logs each failed attempt as an error of its own; one message is enough.
     logger = logging.getLogger("aiokafka")
     level = logger.level

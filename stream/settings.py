@@ -7,10 +7,19 @@ Errors:
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -31,6 +40,7 @@ _NOT_JSON = {"list_type", "tuple_type", "dict_type", "model_type"}
 _OTHER_VARIABLES = (CONFIG_VARIABLE, "DOWNTICK_TEST_", "DOWNTICK_TRAINING_")
 
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,200}$")]
+_ADDRESS = re.compile(r"([\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
 
@@ -44,10 +54,17 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _addresses(value: str) -> str:
+    for address in value.split(","):
+        if not _ADDRESS.fullmatch(address.strip()):
+            raise ValueError(f"{address.strip()!r} is no address; write some like kafka-1:9092,kafka-2:9092")
+    return value
+
+
 class KafkaSettings(Section):
     """How to reach the broker."""
 
-    brokers: str = Field(default="localhost:9092", min_length=1)
+    brokers: Annotated[str, AfterValidator(_addresses)] = "localhost:9092"
     """Addresses of some brokers, separated by commas."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
@@ -119,12 +136,13 @@ class ScoreSettings(Section):
 
     group: str = Field(default="downtick-score", min_length=1)
     start_at: Literal["earliest", "latest"] = "earliest"
-    """Where a group that has never committed begins."""
+    """Where a group that has never committed begins. With `latest` start a single worker first: what another finds
+    committed by it tells that the group is not new, and it begins its own partitions at their beginning."""
     window_events: int = Field(default=256, ge=1, le=100_000)
     """Most events that are scored and published together."""
     maximum_event_bytes: int = Field(default=8_000_000, ge=1_000)
     """A larger record goes to the dead-letter topic unread."""
-    future_seconds: float = Field(default=300, ge=0)
+    future_seconds: float = Field(default=300, ge=0, le=86_400)
     """An event dated further ahead of the wall clock than this is counted at the stream's own time."""
     stall_seconds: float = Field(default=120, ge=5)
     """With events waiting and no progress for so long, the worker ends with an error, to be restarted."""

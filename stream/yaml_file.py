@@ -13,5 +13,6 @@ def read_yaml(file: Path, error: type[Exception], kind: str = "") -> Any:
         return yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as problem:
         raise error(f"cannot read {named}: {problem.strerror}") from problem
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+    # A date that there is not is a plain ValueError.
+    except (yaml.YAMLError, ValueError) as problem:
         raise error(f"{named} is not YAML: {problem}") from problem

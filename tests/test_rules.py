@@ -164,6 +164,7 @@ def test_an_alert_without_any_history_does_not_claim_to_know_what_is_usual() -> 
         ("rules: [{}]", "name: Field required"),
         ("- 1", "the file"),
         (":", "is not YAML"),
+        ("rules: [{name: d, mute_until: 2026-02-30T00:00:00Z}]", "is not YAML: day is out of range"),
     ],
 )
 def test_a_rule_file_that_cannot_be_used_names_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:

@@ -114,6 +114,23 @@ def test_a_password_is_never_shown(tmp_path: Path) -> None:
     assert "hunter2" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    "brokers", ["kafka-1:9092, kafka-2.example.org:9093", "localhost", "10.0.0.7:9092", "[::1]:9092"]
+)
+def test_addresses_of_brokers_are_taken(brokers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOWNTICK_KAFKA__BROKERS", brokers)
+    assert load_settings().kafka.brokers == brokers
+
+
+@pytest.mark.parametrize(
+    "brokers", ['["k1:9092","k2:9092"]', "host:port", "host:9092/x", "kafka..svc:9092", ""]
+)
+def test_what_is_no_address_of_a_broker_is_named(brokers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOWNTICK_KAFKA__BROKERS", brokers)
+    with pytest.raises(SettingsError, match="is no address; write some like kafka-1:9092,kafka-2:9092"):
+        load_settings()
+
+
 @pytest.mark.parametrize("text", ["a: [", "just words", "- a\n- b"])
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError, match=r"downtick\.yaml"):

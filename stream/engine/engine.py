@@ -55,6 +55,8 @@ class Engine:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._tokenizer: BundleTokenizer | None = None
         self._session: Session | None = None
+        self.batches = 0
+        """How many the model has answered."""
 
     @property
     def provider(self) -> Provider:
@@ -179,6 +181,7 @@ class Engine:
         started = time.perf_counter()
         logits, width = session.run(asked)
         seconds = time.perf_counter() - started
+        self.batches += 1
         if self._observer:
             tokens = sum(len(one.ids) for one in batch)
             self._observer.batch_ran(len(batch), tokens, width * len(batch), seconds)

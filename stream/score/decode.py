@@ -59,6 +59,8 @@ def _validate(content: dict[str, Any]) -> Decoded | Rejection:
         return Rejection(DeadLetterReason.NO_TEXT, "the event has no text")
     # A field of our own contract with nothing in it is as good as absent.
     given = {key: item for key, item in content.items() if item is not None and (item != "" or key == "text")}
+    if isinstance(given.get("entities"), list):
+        given["entities"] = _companies(given["entities"])
     try:
         event = NewsEvent.model_validate(given)
     except ValidationError as error:
@@ -73,6 +75,19 @@ def _validate(content: dict[str, Any]) -> Decoded | Rejection:
             DeadLetterReason.NO_TEXT, "nothing is left of the text but links and invisible characters"
         )
     return Decoded(event, text)
+
+
+def _companies(entities: list[Any]) -> list[Any]:
+    """The same without empty fields. Without a name the ticker is a company's name; without either it is none."""
+    found = []
+    for entity in entities:
+        if isinstance(entity, dict):
+            given = {key: item for key, item in entity.items() if item is not None and item != ""}
+            if "name" in given or "ticker" in given:
+                found.append({"name": given.get("ticker"), **given})
+        else:
+            found.append(entity)
+    return found
 
 
 def _encodable(value: Any) -> Any:  # any JSON value

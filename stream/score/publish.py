@@ -34,9 +34,11 @@ class Outgoing:
 class Publisher:
     """Sends records through one producer, whose records stay in order per partition."""
 
-    def __init__(self, producer: AIOKafkaProducer, topics: TopicSettings) -> None:
+    def __init__(self, producer: AIOKafkaProducer, topics: TopicSettings, *, idempotent: bool) -> None:
+        """An `idempotent` producer's later records of a partition are refused once an earlier one was."""
         self._producer = producer
         self._topics = topics
+        self._idempotent = idempotent
 
     async def publish(self, outgoing: Outgoing) -> None:
         """Send everything and return once the broker has confirmed every record.
@@ -47,13 +49,16 @@ class Publisher:
         a broker that is away.
         """
         topics = self._topics
-        confirmations = [
-            *[await self._send(topics.scored, event.id, event) for event in outgoing.scored],
-            *[await self._send(topics.observed, batch.subject, batch) for batch in outgoing.observations],
-            *[
-                await self._send(topics.dead_letter, str(dead.position), dead)
-                for dead in outgoing.dead_letters
-            ],
+        confirmations = [await self._send(topics.scored, event.id, event) for event in outgoing.scored]
+        before: dict[str, asyncio.Future[RecordMetadata]] = {}
+        for batch in outgoing.observations:
+            if not self._idempotent and batch.subject in before:
+                # Its subject would take what was refused, and is sent again, for a repeat.
+                await before[batch.subject]
+            before[batch.subject] = await self._send(topics.observed, batch.subject, batch)
+            confirmations.append(before[batch.subject])
+        confirmations += [
+            await self._send(topics.dead_letter, str(dead.position), dead) for dead in outgoing.dead_letters
         ]
         if confirmations:
             await asyncio.gather(*confirmations)

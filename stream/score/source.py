@@ -64,6 +64,7 @@ class Source:
         self._tolerance = timedelta(seconds=settings.score.future_seconds)
         self._before_move = before_move
         self._after_move = after_move
+        self._connected = False
         self._merge = Merge[Taken]()
         self._read_to: dict[int, int] = {}
         self._committed: dict[int, int] = {}
@@ -100,12 +101,14 @@ class Source:
             fetch_max_wait_ms=100,
             max_partition_fetch_bytes=4 * 1024 * 1024,
         )
+        self._connected = True
         await self._consumer.start()
         self._consumer.subscribe([self._topic], listener=_Rebalance(self._leave, self._begin))
 
     async def stop(self) -> None:
         """Leave the group, so that others take over at once."""
-        await self._consumer.stop()
+        if self._connected:
+            await self._consumer.stop()
 
     async def take(self) -> list[Taken]:
         """The next window of records, oldest event first; empty where nothing has come."""

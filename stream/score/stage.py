@@ -22,7 +22,7 @@ from mode import Service
 from stream.engine.engine import Engine
 from stream.engine.judgement import JudgementError
 from stream.engine.session import Provider
-from stream.kafka import StallError, new_producer
+from stream.kafka import BrokerError, StallError, new_producer
 from stream.metrics import ScoreMetrics
 from stream.records import DeadLetter, DeadLetterReason, Observation, Position, ScoredEvent
 from stream.review.sampling import sample
@@ -76,6 +76,7 @@ class ScoreStage(Service):
         self._may_fetch = asyncio.Event()
         self._moved_at = time.monotonic()
         self._assigned = False
+        self._begun = False
         self._ended = asyncio.Event()
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -99,16 +100,21 @@ class ScoreStage(Service):
 
     async def on_start(self) -> None:
         """Connect; the group is joined in the background."""
-        self._producer = new_producer(self._settings.kafka)
-        self._publisher = Publisher(self._producer, self._settings.topics)
-        await self._producer.start()
-        await self._source.start()
+        kafka = self._settings.kafka
+        self._producer = new_producer(kafka)
+        self._publisher = Publisher(self._producer, self._settings.topics, idempotent=kafka.idempotence)
+        try:
+            await self._producer.start()
+            await self._source.start()
+        except KafkaError as error:
+            raise BrokerError(f"cannot work with Kafka at {kafka.brokers}: {error!r}") from error
 
     async def on_stop(self) -> None:
         """Finish what is in flight and leave the group, so that others take over at once."""
         self._may_fetch.set()  # lets the loop see that it is to end
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), SETTLE_SECONDS)
+        if self._begun:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), SETTLE_SECONDS)
         await self._source.stop()
         await self._producer.stop()
         await asyncio.to_thread(self._engine.close)
@@ -116,6 +122,7 @@ class ScoreStage(Service):
     @Service.task
     async def _run(self) -> None:
         publication: asyncio.Task[None] | None = None
+        self._begun = True
         try:
             while not self.should_stop:
                 await self._may_fetch.wait()
@@ -148,26 +155,34 @@ class ScoreStage(Service):
     @Service.task
     async def _watch_progress(self) -> None:
         limit = self._settings.score.stall_seconds
+        batches = 0
         while not self.should_stop:
             await self.sleep(min(limit / 4, 2.0))
             if self._source.failure is not None:
                 raise self._source.failure
-            if not await self._waits():
-                self._moved_at = time.monotonic()
+            trouble = await self._trouble()
+            # A large window may take the model longer than that.
+            if trouble is None or self._engine.batches != batches:
+                self._moved_at, batches = time.monotonic(), self._engine.batches
             elif time.monotonic() - self._moved_at > limit:
-                topic = self._settings.topics.raw
-                raise StallError(f"events wait in {topic}, and none was scored for {limit:.0f} s")
+                raise StallError(f"{trouble} for {limit:.0f} s")
 
-    async def _waits(self) -> bool:
-        """Whether there is anything to do: events to score, partitions to be given, a broker to come back."""
+    async def _trouble(self) -> str | None:
+        """What there would be to complain of, should it last: events to score, a group to join, a broker away."""
+        score = self._settings.score
         if not self._may_fetch.is_set():
-            return True
+            return (
+                f"the group {score.group} gave this worker no partition of {self._settings.topics.raw}; may it"
+                " read as that group, and does the broker allow `kafka.session_timeout_seconds`? Nothing moved"
+            )
         try:
             lags = await self._source.lags(in_flight=self._in_flight > 0)
-        except KafkaError:
-            return True
+        except KafkaError as error:
+            return f"the broker has not answered ({error!r})"
         self._metrics.lag_is(lags)
-        return any(lags.values())
+        return (
+            f"events wait in {self._settings.topics.raw}, and none was scored" if any(lags.values()) else None
+        )
 
     async def _judge(self, taken: Sequence[Taken]) -> Judged:
         """Judge a window of events, and compose what is to be published."""

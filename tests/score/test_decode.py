@@ -78,7 +78,13 @@ def test_five_megabytes_of_text_are_cut_not_refused() -> None:
 
 
 def test_the_rejection_names_the_field_that_is_wrong() -> None:
-    assert "entities.0.name" in rejected(b'{"text": "x", "entities": [{"ticker": "A"}]}').detail
+    assert "entities.0.name" in rejected(b'{"text": "x", "entities": [{"name": ["A"]}]}').detail
+
+
+def test_a_company_with_an_empty_field_costs_nobody_the_event() -> None:
+    given = [{"name": "Acme", "ticker": ""}, {"name": "", "ticker": "BOLT"}, {"name": None}, {}]
+    found = decoded({"text": "x", "entities": given}).event.entities
+    assert [(company.name, company.ticker) for company in found] == [("Acme", None), ("BOLT", "BOLT")]
 
 
 def test_lone_surrogates_are_replaced_wherever_they_stand() -> None:
