@@ -13,7 +13,7 @@ _CASHTAG = re.compile(r"\$[A-Za-z]{1,5}\b")
 
 
 class NameSwap:
-    """Draws names from those of the rows it is made of; what it draws is decided by `seed`."""
+    """Draws names from those of the rows it is made of; what it draws is decided by `seed` and by `begin`."""
 
     def __init__(self, rows: Iterable[Row], seed: int) -> None:
         names: dict[str, set[str]] = defaultdict(set)
@@ -23,7 +23,12 @@ class NameSwap:
             )
             names[row.source].update(_CASHTAG.findall(row.text))
         self._names = {source: sorted(found) for source, found in names.items() if len(found) > 1}
+        self._seed = seed
         self._random = random.Random(seed)
+
+    def begin(self, epoch: int, index: int) -> None:
+        """Draw as for this row in this pass, whatever was drawn before: so an interrupted run goes on alike."""
+        self._random = random.Random(f"{self._seed} {epoch} {index}")
 
     def chance(self, share: float) -> bool:
         """True in that share of the calls."""

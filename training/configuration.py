@@ -5,6 +5,7 @@ Errors:
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -279,7 +280,37 @@ def resolve_heads(options: Options) -> list[Head]:
                 taxonomy=taxonomy,
             )
         )
+    _require_known_labels(options.data, heads)
     return heads
+
+
+def _require_known_labels(sets: Sequence[DataSet], heads: Sequence[Head]) -> None:
+    """Raise `ConfigurationError` where a set's values mean labels that its head, or that set, does not have."""
+    by_name = {head.name: head for head in heads}
+    problems = []
+    for data in sets:
+        for name, source in data.labels.items():
+            head = by_name[name]
+            possible = head.labels if source.possible is None else source.possible
+            given = [
+                *possible,
+                *(label for value in (source.values or {}).values() for label in _meant(value)),
+            ]
+            for label in dict.fromkeys(given):
+                if label not in head.labels:
+                    problems.append(
+                        f"  data.{data.name}.labels.{name}: {label!r} is none of {', '.join(head.labels)}"
+                    )
+                elif label not in possible:
+                    problems.append(f"  data.{data.name}.labels.{name}: {label!r} is none of `possible`")
+    if problems:
+        raise ConfigurationError("\n".join(["the labels of the sets do not fit the heads:", *problems]))
+
+
+def _meant(value: str | list[str] | Silence | None) -> list[str]:
+    if isinstance(value, Silence):
+        return [*value.present, *value.unsure]
+    return [value] if isinstance(value, str) else value or []
 
 
 def read_configuration(path: Path | None, overrides: dict[str, Any]) -> Options:

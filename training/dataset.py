@@ -48,6 +48,12 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
     train, cued = add_cues(train, heads)
     if options.learning_heads:
         train = [row for row in train if _teaches(row, options.learning_heads)]
+    if not train:
+        odd = {name: found.odd_labels for name, found in cleaned.report.items() if found.odd_labels}
+        raise DataError(
+            "no row is left to train on: do the columns and the values of `labels` fit the files?"
+            + (f" Values that mean nothing yet: {odd}" if odd else "")
+        )
     random.Random(options.seed).shuffle(train)
     return Corpus(
         rows={

@@ -141,6 +141,11 @@ class Classifier(nn.Module):
             logits[name] = self.heads[name](self.dropout(beside))
         return logits
 
+    def last_layer(self, name: str) -> nn.Linear:
+        """The layer of a head whose outputs are its labels."""
+        head = self.heads[name]
+        return cast("nn.Linear", head[-1] if isinstance(head, nn.Sequential) else head)
+
     def of_heads(self, names: Collection[str]) -> list[nn.Parameter]:
         """The parameters that only these heads have."""
         modules = [stack[name] for stack in (self.heads, self.own_layers) for name in names if name in stack]
@@ -195,12 +200,15 @@ def new_classifier(encoder: str, heads: Sequence[HeadShape], dropout: float) -> 
     """A classifier on a pre-trained encoder (folder or hub name); its heads are still random.
 
     Where the folder is a checkpoint or a bundle, its encoder goes on from there, and so do the heads of the
-    same name and shape.
+    same name, with the labels that they had there.
     """
     if is_trained(Path(encoder)):
         earlier, _, description = load_checkpoint(Path(encoder))
         _require_same_layers(encoder, description.heads, heads)
         model = Classifier(earlier.encoder, heads, dropout)
+        # The rows of the last layers stand for labels, and these may stand in another order, or be others.
+        ours = {head.name: model.last_layer(head.name) for head in heads}
+        begun = {name: (layer.weight.clone(), layer.bias.clone()) for name, layer in ours.items()}
         known, shapes = earlier.state_dict(), model.state_dict()
         model.load_state_dict(
             {
@@ -210,6 +218,18 @@ def new_classifier(encoder: str, heads: Sequence[HeadShape], dropout: float) -> 
             },
             strict=False,
         )
+        theirs = {head.name: head.labels for head in description.heads}
+        with torch.no_grad():
+            for head in heads:
+                if head.name not in theirs or list(theirs[head.name]) == list(head.labels):
+                    continue
+                layer, before = ours[head.name], earlier.last_layer(head.name)
+                layer.weight.copy_(begun[head.name][0])
+                layer.bias.copy_(begun[head.name][1])
+                for place, label in enumerate(head.labels):
+                    if label in theirs[head.name] and before.in_features == layer.in_features:
+                        layer.weight[place] = before.weight[theirs[head.name].index(label)]
+                        layer.bias[place] = before.bias[theirs[head.name].index(label)]
         return model
     try:
         pretrained = AutoModel.from_pretrained(encoder, dtype=torch.float32)

@@ -1,10 +1,11 @@
 """Fine-tuning: Hugging Face's Trainer with our loss, our evaluation and our checkpoints."""
 
+import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
 from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS
 from stream.engine.encoding import pad
@@ -34,6 +36,8 @@ from training.encoding import encode_rows
 from training.losses import multi_label_loss, single_label_loss
 from training.model import Classifier, Description, save_checkpoint
 from training.prediction import predict
+
+logger = logging.getLogger(__name__)
 
 LOSSES = {"single": single_label_loss, "multi": multi_label_loss}
 
@@ -55,6 +59,8 @@ class Encoded(Dataset[dict[str, Any]]):
         """With `swap`, that share of what is asked for comes with other names, others each time."""
         self.rows = rows
         self.heads = heads
+        self.epoch = 0
+        """Which pass over the rows it is."""
         self.encodings = encode_rows(tokenizer, rows, maximum_tokens, pseudonyms)
         self._encode = partial(encode_rows, tokenizer, maximum_tokens=maximum_tokens, pseudonyms=pseudonyms)
         self._swap, self._swap_share = swap, swap_share
@@ -70,8 +76,11 @@ class Encoded(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         encoding = self.encodings[index]
-        if self._swap is not None and self._swap.chance(self._swap_share):
-            swapped = self._swap(self.rows[index])
+        if self._swap is not None:
+            self._swap.begin(self.epoch, index)
+            swapped = (
+                self._swap(self.rows[index]) if self._swap.chance(self._swap_share) else self.rows[index]
+            )
             if swapped is not self.rows[index]:
                 (encoding,) = self._encode([swapped])
         item: dict[str, Any] = {
@@ -145,6 +154,37 @@ def validation_scores(logits: Logits, encoded: Encoded, heads: Sequence[Head]) -
     return scores
 
 
+class Passes(LengthGroupedSampler):
+    """Rows of like length together, in an order that hangs on the seed and the number of the pass alone."""
+
+    def __init__(self, rows: Encoded, batch_size: int, seed: int) -> None:
+        super().__init__(batch_size, lengths=[len(one.ids) for one in rows.encodings])
+        self._rows, self._seed = rows, seed
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(1_000_003 * self._rows.epoch + self._seed)
+        order: list[int] = get_length_grouped_indices(  # type: ignore[no-untyped-call]  # it has no types
+            self.lengths, self.batch_size, generator=generator
+        )
+        return iter(order)
+
+
+class CountPasses(TrainerCallback):
+    """Tells the rows which pass over them begins."""
+
+    def __init__(self, rows: Encoded) -> None:
+        self.rows = rows
+
+    def on_epoch_begin(
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,
+        control: TrainerControl,  # noqa: ARG002
+        **_: Any,
+    ) -> None:
+        self.rows.epoch = int((state.epoch or 0) + 1e-6)
+
+
 class FineTuner(Trainer):
     """Trainer that knows partial labels, and saves what `load_checkpoint` reads."""
 
@@ -169,13 +209,29 @@ class FineTuner(Trainer):
         self.description = description
         self.valid = valid
         patience = EarlyStoppingCallback(options.patience)
+        arguments = training_arguments(options)
+        judges: list[TrainerCallback] = [patience]
+        if not any(possible.any() for _, possible in valid.masks.values()):
+            logger.warning(
+                "no validation row has a label, so the last checkpoint is kept whatever it is worth;"
+                " raise `valid_share`, or name more rows"
+            )
+            arguments.load_best_model_at_end = False
+            judges = []
         super().__init__(
             model=model,
-            args=training_arguments(options),
+            args=arguments,
             data_collator=partial(collate, padding_id=description.padding_id, taught=teachers is not None),
             train_dataset=train,
             eval_dataset=valid,
-            callbacks=[patience, Freeze(model, options, patience), *callbacks],
+            callbacks=[*judges, Freeze(model, options, patience), CountPasses(train), *callbacks],
+        )
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Passes:  # noqa: ARG002
+        # The rows that arrive are those that were given; Trainer's own sampler draws anew after an interruption.
+        rows, arguments = cast("Encoded", self.train_dataset), self.args
+        return Passes(
+            rows, arguments.train_batch_size * arguments.gradient_accumulation_steps, arguments.seed
         )
 
     def compute_loss(
@@ -311,7 +367,7 @@ def training_arguments(options: Options) -> TrainingArguments:
     precision = options.precision
     if precision == "auto":
         precision = "bf16" if native_bf16() else "fp32" if on_cpu else "fp16"
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(options.output / "checkpoints"),
         num_train_epochs=options.epochs,
         per_device_train_batch_size=options.batch_size,
@@ -320,7 +376,6 @@ def training_arguments(options: Options) -> TrainingArguments:
         lr_scheduler_type="linear",
         warmup_steps=options.warmup,
         max_grad_norm=options.gradient_norm,
-        train_sampling_strategy="group_by_length",
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=on_cpu,
@@ -337,7 +392,12 @@ def training_arguments(options: Options) -> TrainingArguments:
         remove_unused_columns=False,
         dataloader_pin_memory=not on_cpu,
         report_to="none",
+        restore_callback_states_from_checkpoint=True,
     )
+    if arguments.n_gpu > 1:
+        # Trainer would cut each batch for them, and the entities elsewhere than their texts.
+        arguments._n_gpu = 1  # noqa: SLF001  # it has no public way to leave a GPU alone
+    return arguments
 
 
 def last_checkpoint(output: Path) -> Path | None:

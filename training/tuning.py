@@ -89,11 +89,13 @@ def tune(
     study = optuna.create_study(
         study_name=options.name,
         storage=JournalStorage(JournalFileBackend(str(options.output / JOURNAL))),
-        sampler=optuna.samplers.TPESampler(seed=options.seed),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4),
         direction="maximize",
         load_if_exists=True,
     )
+    done = len(study.get_trials(deepcopy=False))
+    # A search that goes on must not draw again what it drew before.
+    study.sampler = optuna.samplers.TPESampler(seed=options.seed + done)
     if not study.get_trials(deepcopy=False, states=(*_DONE, TrialState.WAITING)):
         # What is there already is the first to beat, also where its trial was interrupted.
         study.enqueue_trial({name: getattr(options, name) for name in SPACE if _fits(name, options)})

@@ -74,6 +74,79 @@ def test_a_resumed_run_goes_on_from_its_last_checkpoint(finished: Path) -> None:
     assert max(steps) > 35 > min(steps)
 
 
+def test_a_run_that_was_interrupted_in_a_later_pass_ends_as_one_that_was_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, data = make_encoder(tmp_path / "encoder"), make_data(tmp_path / "data", rows=40)
+    changes = {"epochs": 3, "evaluate_every": 5, "swap_names": 0.5}
+    whole = Options.model_validate(configuration(encoder, data, tmp_path / "whole", **changes))
+    cut = Options.model_validate(configuration(encoder, data, tmp_path / "cut", **changes))
+    uninterrupted, _, _ = load_checkpoint(run.train(whole, resume=False))
+    steps = json.loads((tmp_path / "whole" / "report.json").read_text(encoding="utf-8"))["history"][-1][
+        "step"
+    ]
+    board = run.Board
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "Board", lambda _: PowerCut(steps // 2 + 3))
+        with pytest.raises(InterruptedRunError):
+            run.train(cut, resume=False)
+    monkeypatch.setattr(run, "Board", board)
+    resumed, _, _ = load_checkpoint(run.train(cut, resume=True))
+    assert steps // 2 + 3 > steps / 3
+    assert same_weights(resumed, uninterrupted)
+
+
+def test_without_a_validation_label_the_last_checkpoint_is_kept_and_it_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    changes = {"epochs": 2, "evaluate_every": 3, "valid_share": 0.0001, "patience": 1}
+    data = make_data(tmp_path / "data", rows=40)
+    options = configuration(make_encoder(tmp_path / "encoder"), data, tmp_path / "out", **changes)
+    run.train(Options.model_validate(options), resume=False)
+    assert "no validation row has a label" in caplog.text
+    states = sorted(
+        (tmp_path / "out" / "checkpoints").glob("checkpoint-*"), key=lambda each: int(each.name[11:])
+    )
+    last = json.loads((states[-1] / "trainer_state.json").read_text(encoding="utf-8"))
+    assert last["global_step"] == last["max_steps"], "and no patience ends the run"
+
+
+def test_a_head_goes_on_by_its_labels_and_not_by_their_order(finished: Path) -> None:
+    model, _, description = load_checkpoint(finished / "model")
+    turned = [head.model_copy(update={"labels": head.labels[::-1]}) for head in description.heads]
+    again = new_classifier(str(finished / "model"), turned, dropout=0.1)
+    for head in description.heads:
+        before, after = model.last_layer(head.name), again.last_layer(head.name)
+        assert torch.equal(after.weight, before.weight.flip(0)), head.name
+        assert torch.equal(after.bias, before.bias.flip(0))
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (
+            {"column": "sentiment", "values": {"negative": "negativ"}},
+            "'negativ' is none of negative, neutral",
+        ),
+        (
+            {"column": "sentiment", "possible": ["negative", "positive"], "values": {"neutral": "neutral"}},
+            "'neutral' is none of `possible`",
+        ),
+        ({"column": "sentiment", "values": {"up": "positive"}}, "no row is left to train on"),
+    ],
+)
+def test_labels_that_no_head_can_learn_are_named(tmp_path: Path, labels: dict[str, Any], said: str) -> None:
+    encoder = make_encoder(tmp_path / "encoder")
+    options = configuration(encoder, make_data(tmp_path / "data", rows=20), tmp_path / "out")
+    options["heads"] = options["heads"][:1]
+    options["data"] = [options["data"][0] | {"labels": {"sentiment": labels}}]
+    path = write_configuration(tmp_path / "run.yaml", options)
+    result = CliRunner().invoke(train, ["--config", str(path)])
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
 def test_the_model_learns_both_heads_from_sets_that_know_different_labels(finished: Path) -> None:
     scores = json.loads((finished / "report.json").read_text(encoding="utf-8"))["scores"]
     assert scores["sentiment"]["all"]["macro_f1"] > 0.9
