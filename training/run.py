@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,8 @@ class Prepared:
     encoded: dict[Split, Encoded]
     description: Description
     trainer: FineTuner
+    taught: frozenset[str]
+    """The heads that learn, and of which some training row knows something."""
 
 
 def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prepared:
@@ -68,6 +70,7 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         if options.teachers
         else None
     )
+    taught = _taught(options, heads, corpus)
     earlier = earlier_description(options.encoder)
     pseudonyms = options.pseudonyms
     if pseudonyms is None:
@@ -76,7 +79,7 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         name=options.name,
         encoder=earlier.encoder if earlier else _encoder_name(options.encoder),
         encoder_configuration=_configuration(model.encoder),
-        heads=_described(options, heads, earlier.heads if earlier else []),
+        heads=_described(options, heads, earlier.heads if earlier else [], taught),
         maximum_tokens=options.maximum_tokens,
         padding_id=model.encoder.config.pad_token_id or 0,
         pseudonyms=pseudonyms,
@@ -106,7 +109,17 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         teachers=teachers,
         callbacks=[Board(options.output / "tensorboard"), *callbacks],
     )
-    return Prepared(corpus, encoded, description, trainer)
+    return Prepared(corpus, encoded, description, trainer, taught)
+
+
+def _taught(options: Options, heads: Sequence[Head], corpus: Corpus) -> frozenset[str]:
+    rows = corpus.rows["train"]
+    known = {name for row in rows for name in row.targets}
+    known |= {name for row in rows for entity in row.entities for name in entity.targets}
+    # Teachers know something of every text.
+    return frozenset(
+        head.name for head in heads if options.learns(head.name) and (head.name in known or options.teachers)
+    )
 
 
 def _calibrated(head: BundleHead, logits: NDArray[np.float32], valid: Encoded) -> BundleHead:
@@ -134,7 +147,7 @@ def train(options: Options, *, resume: bool) -> Path:
     valid = trainer.predict_rows(encoded["valid"])
     test = trainer.predict_rows(encoded["test"])
     calibrated = [
-        _calibrated(head, valid[head.name], encoded["valid"]) if options.learns(head.name) else head
+        _calibrated(head, valid[head.name], encoded["valid"]) if head.name in prepared.taught else head
         for head in prepared.description.heads
     ]
     # Where a text answers for an entity, it does so with its own temperature, which is known only now.
@@ -200,8 +213,10 @@ def _round(value: float) -> float:
     return value if isinstance(value, int) else round(value, 4)
 
 
-def _described(options: Options, heads: list[Head], earlier: Sequence[BundleHead]) -> list[BundleHead]:
-    """The heads before anything is fitted; those that do not learn keep what was fitted to them."""
+def _described(
+    options: Options, heads: list[Head], earlier: Sequence[BundleHead], taught: Collection[str]
+) -> list[BundleHead]:
+    """The heads before anything is fitted; those that learn nothing keep what was fitted to them."""
     found = []
     for head in heads:
         untuned = BundleHead(
@@ -213,12 +228,15 @@ def _described(options: Options, heads: list[Head], earlier: Sequence[BundleHead
             own_layers=head.own_layers,
             thresholds=[0.5] * len(head.labels) if head.kind == "multi" else [],
         )
-        if options.learns(head.name):
+        if head.name in taught:
             found.append(untuned)
             continue
         known = next((one for one in earlier if one.name == head.name), None)
         fitted = {"temperature", "offsets", "thresholds"}
         if known is None or known.model_dump(exclude=fitted) != untuned.model_dump(exclude=fitted):
+            if options.learns(head.name):
+                found.append(untuned)
+                continue
             raise CheckpointError(
                 f"{head.name} is not among learning_heads, and {options.encoder} has no such head to keep as it is"
             )

@@ -187,6 +187,19 @@ def test_a_run_can_go_on_from_a_finished_checkpoint(finished: Path) -> None:
     assert same_weights(again.encoder, model.encoder)
 
 
+def test_heads_of_which_the_rows_say_nothing_are_kept_with_what_was_fitted_to_them(
+    finished: Path, tmp_path: Path
+) -> None:
+    _, _, before = load_checkpoint(finished / "model")
+    data = make_data(tmp_path / "data", rows=60)
+    options = configuration(finished / "model", data, tmp_path / "out", epochs=1, evaluate_every=2)
+    options["data"] = options["data"][:1]
+    _, _, after = load_checkpoint(run.train(Options.model_validate(options), resume=False))
+    assert after.heads[0] != before.heads[0]
+    assert after.heads[1:] == before.heads[1:]
+    assert after.heads[1].temperature != 1.0
+
+
 def test_a_checkpoint_predicts_what_the_run_reported(finished: Path) -> None:
     model, tokenizer, description = load_checkpoint(finished / "model")
     rows = [row for row in read_rows(finished / "test.jsonl") if row.source == "news"]
