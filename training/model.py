@@ -17,6 +17,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
@@ -203,7 +204,7 @@ def new_classifier(encoder: str, heads: Sequence[HeadShape], dropout: float) -> 
     same name, with the labels that they had there.
     """
     if is_trained(Path(encoder)):
-        earlier, _, description = load_checkpoint(Path(encoder))
+        earlier, _, description = load_checkpoint(Path(encoder), scattered=True)
         _require_same_layers(encoder, description.heads, heads)
         model = Classifier(earlier.encoder, heads, dropout)
         # The rows of the last layers stand for labels, and these may stand in another order, or be others.
@@ -297,8 +298,11 @@ def read_description(folder: Path) -> Description:
         raise CheckpointError(f"{folder / DESCRIPTION} is damaged: {error}") from error
 
 
-def load_checkpoint(folder: Path) -> tuple[Classifier, Tokenizer, Description]:
-    """Read a checkpoint or a bundle, on the CPU and ready to predict; raise `CheckpointError`."""
+def load_checkpoint(folder: Path, *, scattered: bool = False) -> tuple[Classifier, Tokenizer, Description]:
+    """Read a checkpoint or a bundle, on the CPU and ready to predict; raise `CheckpointError`.
+
+    `scattered` says whether a bundle's weights are to be trained on: see `training/restoration.py`.
+    """
     description = read_description(folder)
     shape = dict(description.encoder_configuration)
     configuration = AutoConfig.for_model(shape.pop("model_type"), **shape)
@@ -307,11 +311,12 @@ def load_checkpoint(folder: Path) -> tuple[Classifier, Tokenizer, Description]:
     bundled = (folder / MANIFEST).is_file()
     file = folder / (MODEL if bundled else WEIGHTS)
     try:
-        model.load_state_dict(_bundled_weights(file) if bundled else load_file(file))
+        model.load_state_dict(_bundled_weights(file, scattered=scattered) if bundled else load_file(file))
     except (OSError, SafetensorError, RestorationError, RuntimeError) as error:
         raise CheckpointError(f"{file} does not fit: {error}") from error
     return model.eval(), load_tokenizer(str(folder)), description
 
 
-def _bundled_weights(file: Path) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(value) for name, value in read_weights(file).items()}
+def _bundled_weights(file: Path, *, scattered: bool) -> dict[str, Tensor]:
+    chance = np.random.default_rng(0) if scattered else None
+    return {name: torch.from_numpy(value) for name, value in read_weights(file, chance).items()}

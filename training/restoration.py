@@ -3,6 +3,10 @@
 The weights are those that the bundle computes with: of an INT8 bundle whole numbers times their scales, so that
 an export without training gives the same bundle again.
 
+Whoever trains on wants them scattered between those whole numbers. Where all are exactly on one, a short training
+moves hardly any to the next, and rounding takes back what was learnt: a training on fifty rows that came to an
+accuracy of 0.779 in FP32 was worth 0.743 in INT8, and 0.778 from scattered weights.
+
 Errors:
     RestorationError    the bundle does not hold what a classifier needs
 """
@@ -30,8 +34,12 @@ class RestorationError(Exception):
     """A graph that is no export of a classifier; the message says what is amiss."""
 
 
-def read_weights(path: Path) -> Weights:
-    """The parameters in the graph at `path`, as `export.conversion` writes it in any precision."""
+def read_weights(path: Path, chance: np.random.Generator | None = None) -> Weights:
+    """The parameters in the graph at `path`, as `export.conversion` writes it in any precision.
+
+    With `chance`, weights in whole numbers are scattered by up to half a step, so that they would be rounded to
+    the same again; the largest of each output stay, since its scale hangs on them.
+    """
     graph = onnx.load(path).graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     makers = {output: node for node in graph.node for output in node.output}
@@ -49,7 +57,7 @@ def read_weights(path: Path) -> Weights:
         product = _product(graph.node, makers, _PREFIX + name)
         # A norm has a bias, too, and its weight under its own name.
         if product is not None:
-            weights[name.removesuffix(_BIAS) + _WEIGHT] = _matrix(product, constants)
+            weights[name.removesuffix(_BIAS) + _WEIGHT] = _matrix(product, constants, chance)
     if not weights:
         raise RestorationError(f"{path} names no parameter of a classifier: train on from its checkpoint")
     return weights
@@ -69,12 +77,17 @@ def _product(nodes: Iterable[NodeProto], makers: dict[str, NodeProto], bias: str
     return made if made is not None and made.op_type in {"MatMul", "MatMulIntegerToFloat"} else None
 
 
-def _matrix(product: NodeProto, constants: dict[str, onnx.TensorProto]) -> NDArray[np.float32]:
+def _matrix(
+    product: NodeProto, constants: dict[str, onnx.TensorProto], chance: np.random.Generator | None
+) -> NDArray[np.float32]:
     """The weights that a product multiplies with, outputs × inputs."""
     if product.input[1] not in constants:
         raise RestorationError(f"the weights of {product.name or product.output[0]} are no constant")
     matrix = _array(constants[product.input[1]])
     if product.op_type == "MatMulIntegerToFloat":
+        if chance is not None:
+            inner = np.abs(matrix) < np.abs(matrix).max(axis=0)
+            matrix = matrix + inner * chance.uniform(-0.499, 0.499, matrix.shape).astype(np.float32)
         matrix = matrix * _array(constants[product.input[3]])
     transposed = any(item.name == "transB" and item.i for item in product.attribute)
     return np.ascontiguousarray(matrix if transposed else matrix.T)

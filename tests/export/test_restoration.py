@@ -59,7 +59,7 @@ def test_a_bundle_for_cpus_becomes_one_for_gpus(
 
 
 def test_training_goes_on_from_a_bundle(bundles: dict[str, Bundle]) -> None:
-    folder = bundles["int8"].folder
+    folder = bundles["fp32"].folder
     earlier, _, description = load_checkpoint(folder)
     model = new_classifier(str(folder), description.heads, dropout=0.0).eval()
     texts = [Encoding([2, 5, 9, 3], [[1]]), Encoding([2, 6, 3], [])]
@@ -67,6 +67,32 @@ def test_training_goes_on_from_a_bundle(bundles: dict[str, Bundle]) -> None:
     now = predict(model, description.heads, texts, description.padding_id, 2)
     for name, logits in before.items():
         np.testing.assert_array_equal(now[name], logits)
+
+
+def test_what_little_is_learnt_from_a_bundle_in_whole_numbers_outlives_their_rounding(
+    bundles: dict[str, Bundle],
+) -> None:
+    """All weights a third of a step larger: rounded they are so on average, and without scattering not at all."""
+    file = bundles["int8"].folder / "model.onnx"
+    exact, scattered = read_weights(file), read_weights(file, np.random.default_rng(0))
+    name = "encoder.encoder.layer.0.intermediate.dense.weight"
+    largest = np.abs(exact[name]).max(axis=1, keepdims=True)
+    values = np.unique(np.abs(exact[name][0]))
+    step = largest * (np.diff(values)[np.diff(values) > 1e-7].min() / largest[0])
+    inner = np.abs(exact[name]) < largest
+
+    def rounded(weights: np.ndarray) -> np.ndarray:
+        return np.round(weights / step) * step
+
+    np.testing.assert_allclose(rounded(scattered[name]), exact[name], atol=1e-6)
+    assert (scattered[name] != exact[name])[inner].mean() > 0.99
+    np.testing.assert_array_equal(scattered[name][~inner], exact[name][~inner])
+    learnt = {
+        kind: ((rounded(weights[name] + step / 3) - exact[name]) / step)[inner].mean()
+        for kind, weights in {"exact": exact, "scattered": scattered}.items()
+    }
+    assert learnt["exact"] == pytest.approx(0.0, abs=0.01)
+    assert learnt["scattered"] == pytest.approx(1 / 3, abs=0.05)
 
 
 def test_a_bundle_that_does_not_tell_its_encoders_shape_is_refused(
