@@ -84,7 +84,7 @@ class Teachers:
     def loss(self, logits: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
         """Divergence of the student's answers from the teachers', weighted by head, per text of the batch.
 
-        `logits` are the student's for `batch`, as `training.trainer.collate` makes it. Sets without labels
+        `logits` are the student's for `batch`, as `training.batches.collate` makes it. Sets without labels
         learn from this alone; the weight of a set counts as in the loss by labels.
         """
         names = TEXT_INPUTS + ENTITY_INPUTS

@@ -19,6 +19,7 @@ from stream.evaluation.rows import Split, rows_of, write_rows
 from stream.evaluation.summary import summarise
 from stream.pseudonyms import NO_PSEUDONYMS
 from training.augmentation import NameSwap
+from training.batches import Encoded
 from training.calibration import calibrate
 from training.configuration import Head, Options, resolve_heads
 from training.dataset import Corpus, build_corpus, own_name
@@ -32,7 +33,7 @@ from training.model import (
     save_checkpoint,
 )
 from training.report import mistakes, write_report
-from training.trainer import Board, Encoded, FineTuner, last_checkpoint
+from training.trainer import Board, FineTuner, last_checkpoint
 
 MODEL = "model"
 TEST_ROWS = "test.jsonl"

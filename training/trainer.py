@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 from torch.utils.tensorboard import SummaryWriter
 from transformers import (
     EarlyStoppingCallback,
@@ -21,18 +20,13 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
-from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
 from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS
-from stream.engine.encoding import pad
 from stream.evaluation.prediction import Logits
-from stream.evaluation.rows import Row, rows_of
-from stream.evaluation.scores import masks, multi_scores, sigmoid, single_scores
-from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms
-from training.augmentation import NameSwap
+from stream.evaluation.scores import multi_scores, sigmoid, single_scores
+from training.batches import Encoded, Passes, collate
 from training.configuration import Head, Options
-from training.distillation import ORIGINAL, Teachers
-from training.encoding import encode_rows
+from training.distillation import Teachers
 from training.losses import multi_label_loss, single_label_loss
 from training.model import Classifier, Description, save_checkpoint
 from training.prediction import predict
@@ -40,86 +34,6 @@ from training.prediction import predict
 logger = logging.getLogger(__name__)
 
 LOSSES = {"single": single_label_loss, "multi": multi_label_loss}
-
-
-class Encoded(Dataset[dict[str, Any]]):
-    """Rows as token ids and target masks."""
-
-    def __init__(
-        self,
-        rows: Sequence[Row],
-        heads: Sequence[Head],
-        tokenizer: Tokenizer,
-        maximum_tokens: int,
-        pseudonyms: Pseudonyms = NO_PSEUDONYMS,
-        *,
-        swap: NameSwap | None = None,
-        swap_share: float = 0.0,
-    ) -> None:
-        """With `swap`, that share of what is asked for comes with other names, others each time."""
-        self.rows = rows
-        self.heads = heads
-        self.epoch = 0
-        """Which pass over the rows it is."""
-        self.encodings = encode_rows(tokenizer, rows, maximum_tokens, pseudonyms)
-        self._encode = partial(encode_rows, tokenizer, maximum_tokens=maximum_tokens, pseudonyms=pseudonyms)
-        self._swap, self._swap_share = swap, swap_share
-        self.masks = {head.name: masks(rows_of(head.scope, rows), head.name, head.labels) for head in heads}
-        self.placed = np.array(
-            [bool(places) for one in self.encodings for places in one.entities], dtype=bool
-        )
-        """By entity: whether a token spells it, so that a head over entities answers."""
-        self._starts = np.cumsum([0, *(len(row.entities) for row in rows)])
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        encoding = self.encodings[index]
-        if self._swap is not None:
-            self._swap.begin(self.epoch, index)
-            swapped = (
-                self._swap(self.rows[index]) if self._swap.chance(self._swap_share) else self.rows[index]
-            )
-            if swapped is not self.rows[index]:
-                (encoding,) = self._encode([swapped])
-        item: dict[str, Any] = {
-            # Trainer groups rows by its length.
-            "input_ids": encoding.ids,
-            "encoding": encoding,
-            "original": self.encodings[index],
-            "weight": self.rows[index].weight,
-        }
-        placed = np.array([bool(positions) for positions in encoding.entities], dtype=bool)
-        for head in self.heads:
-            allowed, possible = self.masks[head.name]
-            if head.scope == "entity":
-                own = slice(self._starts[index], self._starts[index + 1])
-                item[f"{head.name}.allowed"] = allowed[own]
-                # Nothing is learnt from an entity that no token spells.
-                item[f"{head.name}.possible"] = possible[own] & placed[:, None]
-            else:
-                item[f"{head.name}.allowed"] = allowed[index : index + 1]
-                item[f"{head.name}.possible"] = possible[index : index + 1]
-        return item
-
-
-def collate(items: list[dict[str, Any]], padding_id: int, *, taught: bool) -> dict[str, Tensor]:
-    """A batch of padded tensors from items of `Encoded`.
-
-    Where it is `taught`, also the texts as they stand, for teachers; `ORIGINAL` begins their names.
-    """
-    versions = {"": "encoding"} | ({ORIGINAL: "original"} if taught else {})
-    batch = {
-        prefix + name: torch.from_numpy(array)
-        for prefix, version in versions.items()
-        for name, array in pad([item[version] for item in items], padding_id).items()
-    }
-    batch["weight"] = torch.tensor([item["weight"] for item in items])
-    for name in items[0]:
-        if "." in name:
-            batch[name] = torch.from_numpy(np.concatenate([item[name] for item in items]))
-    return batch
 
 
 def total_loss(logits: dict[str, Tensor], batch: dict[str, Tensor], heads: Sequence[Head]) -> Tensor:
@@ -152,21 +66,6 @@ def validation_scores(logits: Logits, encoded: Encoded, heads: Sequence[Head]) -
             scores[f"{head.name}_macro_f1"] = found["macro_f1"]
     scores["macro_f1"] = float(np.mean(list(scores.values()))) if scores else 0.0
     return scores
-
-
-class Passes(LengthGroupedSampler):
-    """Rows of like length together, in an order that hangs on the seed and the number of the pass alone."""
-
-    def __init__(self, rows: Encoded, batch_size: int, seed: int) -> None:
-        super().__init__(batch_size, lengths=[len(one.ids) for one in rows.encodings])
-        self._rows, self._seed = rows, seed
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(1_000_003 * self._rows.epoch + self._seed)
-        order: list[int] = get_length_grouped_indices(  # type: ignore[no-untyped-call]  # it has no types
-            self.lengths, self.batch_size, generator=generator
-        )
-        return iter(order)
 
 
 class CountPasses(TrainerCallback):

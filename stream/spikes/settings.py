@@ -94,8 +94,8 @@ class SpikeSettings(BaseModel):
                 f", such as {fitting[0]}" if fitting else "; without one that divides them, choose others"
             )
             raise ValueError(
-                "interval_seconds must be whole minutes that divide the windows longer than an hour, and"
-                f" {BUCKETS} of them twice the longest window, or that and two hours{advice}"
+                "interval_seconds must be whole minutes, divide every window longer than an hour, and be so long"
+                f" that {BUCKETS} of them cover twice the longest window, and two hours more than it{advice}"
             )
         return self
 

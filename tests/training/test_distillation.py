@@ -13,13 +13,13 @@ from tiny_run import configuration, make_data, make_encoder, write_configuration
 from stream.evaluation.rows import Entity, Row, read_rows
 from training import run
 from training.augmentation import NameSwap
+from training.batches import Encoded, collate
 from training.cli import train
 from training.configuration import read_configuration, resolve_heads
 from training.distillation import Teachers, keep_layers, load_teachers, mix_weights, weights_to_keep
 from training.encoding import encode_rows
 from training.model import CheckpointError, Classifier, load_checkpoint, new_classifier, save_checkpoint
 from training.prediction import predict
-from training.trainer import Encoded, collate
 
 # Of the tiny run's sets the one that knows no neutral.
 BOARD = configuration(Path(), Path(), Path())["data"][1]

@@ -198,15 +198,16 @@ def test_when_an_alert_ends_does_not_hang_on_how_often_time_is_told(seed: int) -
     after = [SURGE + timedelta(minutes=draw.uniform(7, 90)) for _ in range(12)]
     batch = record("entity:X", 200, sorted(after), "negative")
     ends = []
-    for ticks in ([], [10, 40, 41, 100], [*range(7, 200)]):
+    for ticks in ([], [10, 40, 41, 100, 150], [*range(7, 500)]):
         partition = Partition({"entity:X": state}, SETTINGS)
+        steps: list[tuple[datetime, Observation | None]] = [(one.time, one) for one in batch.observations]
+        steps += [(SURGE + timedelta(minutes=minute), None) for minute in [*ticks, 540]]
         changes = []
-        for one in batch.observations:
-            for minute in ticks:
-                if SURGE + timedelta(minutes=minute) < one.time:
-                    changes += partition.pass_time(SURGE + timedelta(minutes=minute))
-            changes.append(partition.apply(batch.model_copy(update={"observations": [one]})))
-        changes += partition.pass_time(SURGE + timedelta(hours=9))
+        for time, one in sorted(steps, key=lambda step: step[0]):
+            if one is None:
+                changes += partition.pass_time(time)
+            else:
+                changes.append(partition.apply(batch.model_copy(update={"observations": [one]})))
         resolved = [a for change in changes for a in change.alerts if a.state is AlertState.RESOLVED]
         ends.append([(alert.id, alert.resolved_at) for alert in resolved])
     assert ends[0]
