@@ -4,7 +4,6 @@ from typing import Any
 
 from export.parity import Parity
 from stream.bundle import Head, Manifest
-from stream.pseudonyms import Pseudonyms
 
 UNFIT = """\
 - Advice to buy or sell, or trading without a person: it reads tone, it does not know prices.
@@ -45,15 +44,18 @@ def _facts(manifest: Manifest) -> str:
     languages = ", ".join(manifest.languages) or "not stated"
     return (
         f"Encoder: {manifest.encoder}. Languages: {languages}. Precision: {manifest.precision}. "
-        f"Texts are cut to {manifest.maximum_tokens} tokens." + _named(manifest.pseudonyms)
+        f"Texts are cut to {manifest.maximum_tokens} tokens." + _read(manifest)
     )
 
 
-def _named(pseudonyms: Pseudonyms) -> str:
-    if not pseudonyms:
-        return ""
-    names = ", ".join(pseudonyms.latin + pseudonyms.chinese)
-    return f" The companies that a text is asked about are renamed before it is read: {names}."
+def _read(manifest: Manifest) -> str:
+    said = ""
+    if manifest.pseudonyms:
+        names = ", ".join(manifest.pseudonyms.latin + manifest.pseudonyms.chinese)
+        said += f" The companies that a text is asked about are renamed before it is read: {names}."
+    if manifest.compares_figures:
+        said += " Of figures that a text compares, such as `EPS $0.42, $0.50 expected`, it reads which is greater."
+    return said
 
 
 def _describe(head: Head) -> str:

@@ -88,7 +88,7 @@ def export_bundle(
         convert(model, description.maximum_tokens, precision, staging / MODEL)
         report(f"comparing on {len(rows):,} texts")
         heads = description.heads
-        encodings = encode_rows(tokenizer, rows, description.maximum_tokens, description.pseudonyms)
+        encodings = encode_rows(tokenizer, rows, description.maximum_tokens, description.reading)
         before = predict(model, heads, encodings, description.padding_id, BATCH_SIZE)
         exported = session(staging / MODEL)
         after = run_session(exported, heads, encodings, description.padding_id, BATCH_SIZE)
@@ -112,6 +112,7 @@ def export_bundle(
             encoder_configuration=description.encoder_configuration,
             languages=description.languages,
             pseudonyms=description.pseudonyms,
+            compares_figures=description.compares_figures,
             heads=heads,
             data=description.data,
             metrics={"checkpoint": description.metrics, "export": parity.model_dump()},

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from stream.labels import TOPIC_HEAD
 from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms
+from stream.reading import Reading
 
 FORMAT = 1
 MANIFEST = "bundle.json"
@@ -106,6 +107,8 @@ class Manifest(BaseModel):
     languages: list[str]
     pseudonyms: Pseudonyms = NO_PSEUDONYMS
     """The names that its texts' companies have while they are judged."""
+    compares_figures: bool = False
+    """Whether its texts are read with the figures compared: see `stream/figures.py`."""
     heads: list[Head] = Field(min_length=1)
     data: list[dict[str, Any]] = Field(default_factory=list)
     """The sets it was trained on: name, rows, licence."""
@@ -132,6 +135,11 @@ class Manifest(BaseModel):
                 return head
         known = ", ".join(head.name for head in self.heads)
         raise BundleError(f"bundle {self.name!r} has no head {name!r}, only: {known}")
+
+    @property
+    def reading(self) -> Reading:
+        """How it reads texts."""
+        return Reading(self.pseudonyms, self.compares_figures)
 
     @property
     def topics(self) -> list[str]:

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 
-from stream.engine.encoding import as_read
 from stream.engine.judgement import Question
 from stream.engine.tokens import BundleTokenizer
 from stream.names import Span, places
 from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms, pseudonymise
+from stream.reading import Reading
 
 PSEUDONYMS = Pseudonyms(latin=("Norvex", "Talbrook"), chinese=("甲公司", "乙公司"))
 
@@ -94,7 +94,7 @@ def test_what_is_no_name_stays_and_every_company_keeps_its_places(
 
 def test_a_text_in_capitals_is_read_in_small_letters_though_its_company_is_renamed() -> None:
     text = "THE REGULATOR FINES ACME HEAVILY"
-    assert as_read(text, [places(text, ["Acme"])], PSEUDONYMS)[0] == "the regulator fines Norvex heavily"
+    assert Reading(PSEUDONYMS)(text, [places(text, ["Acme"])])[0] == "the regulator fines Norvex heavily"
 
 
 def test_the_model_reads_the_same_whoever_is_named(tmp_path: Path) -> None:

@@ -95,6 +95,7 @@ def make_tiny_bundle(
     *,
     maximum_tokens: int = MAXIMUM_TOKENS,
     pseudonyms: Pseudonyms = NO_PSEUDONYMS,
+    compares_figures: bool = False,
 ) -> Bundle:
     """Write the bundle into `folder` (made where missing) and return it, verified."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,6 +112,7 @@ def make_tiny_bundle(
         encoder="a table of words",
         languages=["en", "zh"],
         pseudonyms=pseudonyms,
+        compares_figures=compares_figures,
         heads=list(heads),
         files={},
     )

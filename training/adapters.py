@@ -14,11 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from stream.comparisons import comparisons
 from stream.evaluation.rows import Entity, Row, Split, Target
 from stream.names import places
-from stream.text import language, normalise
+from stream.text import language, normalise, plain
 from training.configuration import DataSet, Head, LabelSource
 from training.identity import text_key
+from training.patterns import Pattern, fill
 from training.taxonomy import Silence
 
 KEY = "key"
@@ -64,7 +68,7 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
     for part, file in data.files.items():
         values: dict[str, dict[str, list[tuple[str, str]]]] = {}
         none_of: dict[str, set[str]] = {}
-        for record in read_records(root / file, data.columns):
+        for record in _records(data, part, root / file):
             raw = _get(record, data.text, root / file)
             text = normalise(raw) if isinstance(raw, str) else ""
             said = {} if added is None else added.get(text_key(text))
@@ -123,6 +127,33 @@ def _known_of(
         if name in none_of and not by_entity and source.entity is None:
             targets[name] = Target(frozenset(), _known(source, heads[name], data.name))
     return targets, entities
+
+
+def _records(data: DataSet, part: str, path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a file; of patterns, the sentences that they make."""
+    for number, record in enumerate(read_records(path, data.columns), start=1):
+        if data.fill is None:
+            yield record
+            continue
+        try:
+            pattern = Pattern.model_validate(record)
+        except ValidationError as error:
+            faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+            raise DataError(f"{path}, line {number} is no pattern: {faults}") from error
+        for sentence in fill(pattern, data.fill):
+            # Whose figures no reading compares, or others beside them, would teach to guess.
+            if part != "train" or _compares(sentence["text"], sentence["figures"]):
+                yield sentence
+
+
+def _compares(text: str, figures: Sequence[str]) -> bool:
+    """Whether a model that reads figures compared is told of these two."""
+    text = plain(normalise(text))
+    first, second = sorted(figures, key=text.find)
+    return any(
+        first in text[slice(*pair.one.place)] and second in text[slice(*pair.other.place)]
+        for pair in comparisons(text)
+    )
 
 
 def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_group
 from stream.engine.encoding import pad
 from stream.evaluation.rows import Row, rows_of
 from stream.evaluation.scores import masks
-from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms
+from stream.reading import AS_IT_STANDS, Reading
 from training.augmentation import NameSwap
 from training.configuration import Head
 from training.distillation import ORIGINAL
@@ -30,7 +30,7 @@ class Encoded(Dataset[dict[str, Any]]):
         heads: Sequence[Head],
         tokenizer: Tokenizer,
         maximum_tokens: int,
-        pseudonyms: Pseudonyms = NO_PSEUDONYMS,
+        reading: Reading = AS_IT_STANDS,
         *,
         swap: NameSwap | None = None,
         swap_share: float = 0.0,
@@ -40,8 +40,8 @@ class Encoded(Dataset[dict[str, Any]]):
         self.heads = heads
         self.epoch = 0
         """Which pass over the rows it is."""
-        self.encodings = encode_rows(tokenizer, rows, maximum_tokens, pseudonyms)
-        self._encode = partial(encode_rows, tokenizer, maximum_tokens=maximum_tokens, pseudonyms=pseudonyms)
+        self.encodings = encode_rows(tokenizer, rows, maximum_tokens, reading)
+        self._encode = partial(encode_rows, tokenizer, maximum_tokens=maximum_tokens, reading=reading)
         self._swap, self._swap_share = swap, swap_share
         self.masks = {head.name: masks(rows_of(head.scope, rows), head.name, head.labels) for head in heads}
         self.placed = np.array(

@@ -56,6 +56,8 @@ class DataSet(BaseModel):
     label_file: Path | None = None
     """Labels of some of its texts, by the texts' keys, since who labels texts may not always pass them on: a JSON
     object a line, whose fields come before those of the set's own. Other texts are left out."""
+    fill: int | None = Field(default=None, ge=1)
+    """Its rows are patterns, and each is filled with figures so many times: see `training/patterns.py`."""
     labels: dict[str, LabelSource] = Field(default_factory=dict)
     """Without any, its texts are for teachers, who say what there is to learn of them."""
     licence: str
@@ -149,6 +151,11 @@ class Options(BaseModel):
         default=None,
         description="`latin` and `chinese` names that companies have while their texts are learnt and judged; "
         "by default those of the checkpoint or bundle that is trained on.",
+    )
+    compare_figures: bool | None = Field(
+        default=None,
+        description="Whether texts are learnt and judged with their figures compared; by default as the "
+        "checkpoint or bundle that is trained on reads them.",
     )
     learning_heads: list[str] = Field(
         default_factory=list,

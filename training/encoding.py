@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from tokenizers import Tokenizer
 
-from stream.engine.encoding import Encoding, as_read, token_positions
+from stream.engine.encoding import Encoding, token_positions
 from stream.evaluation.rows import Row
 from stream.names import Span
-from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms
+from stream.reading import AS_IT_STANDS, Reading
 
 
 def encode(
@@ -15,13 +15,13 @@ def encode(
     texts: Sequence[str],
     spans: Sequence[Sequence[Sequence[Span]]],
     maximum_tokens: int,
-    pseudonyms: Pseudonyms = NO_PSEUDONYMS,
+    reading: Reading = AS_IT_STANDS,
 ) -> list[Encoding]:
     """Encode texts, cut to `maximum_tokens` with the special ones counted.
 
     `spans` holds, per text and entity, the places where the text has the entity.
     """
-    read = [as_read(text, places, pseudonyms) for text, places in zip(texts, spans, strict=True)]
+    read = [reading(text, places) for text, places in zip(texts, spans, strict=True)]
     tokenizer.enable_truncation(maximum_tokens)
     try:
         found = tokenizer.encode_batch([text for text, _ in read])
@@ -34,7 +34,7 @@ def encode(
 
 
 def encode_rows(
-    tokenizer: Tokenizer, rows: Sequence[Row], maximum_tokens: int, pseudonyms: Pseudonyms = NO_PSEUDONYMS
+    tokenizer: Tokenizer, rows: Sequence[Row], maximum_tokens: int, reading: Reading = AS_IT_STANDS
 ) -> list[Encoding]:
     """Encode rows with their entities."""
     return encode(
@@ -42,5 +42,5 @@ def encode_rows(
         [row.text for row in rows],
         [[entity.spans for entity in row.entities] for row in rows],
         maximum_tokens,
-        pseudonyms,
+        reading,
     )

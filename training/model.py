@@ -29,6 +29,7 @@ from transformers.utils.hub import cached_file
 
 from stream.bundle import MANIFEST, MODEL, TOKENIZER, BundleError, Head, Scope, load_bundle
 from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms
+from stream.reading import Reading
 from training.restoration import RestorationError, read_weights
 
 WEIGHTS = "model.safetensors"
@@ -69,8 +70,14 @@ class Description(BaseModel):
     padding_id: int
     languages: list[str] = Field(default_factory=list)
     pseudonyms: Pseudonyms = NO_PSEUDONYMS
+    compares_figures: bool = False
     data: list[dict[str, Any]] = Field(default_factory=list)
     metrics: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def reading(self) -> Reading:
+        """How it reads texts."""
+        return Reading(self.pseudonyms, self.compares_figures)
 
 
 class Classifier(nn.Module):

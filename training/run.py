@@ -76,6 +76,9 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
     pseudonyms = options.pseudonyms
     if pseudonyms is None:
         pseudonyms = earlier.pseudonyms if earlier else NO_PSEUDONYMS
+    compares_figures = options.compare_figures
+    if compares_figures is None:
+        compares_figures = earlier.compares_figures if earlier else False
     description = Description(
         name=options.name,
         encoder=earlier.encoder if earlier else _encoder_name(options.encoder),
@@ -84,6 +87,7 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         maximum_tokens=options.maximum_tokens,
         padding_id=model.encoder.config.pad_token_id or 0,
         pseudonyms=pseudonyms,
+        compares_figures=compares_figures,
         languages=list(dict.fromkeys([*(earlier.languages if earlier else []), *_languages(corpus)])),
         data=_provenance(options, corpus, earlier.data if earlier else []),
     )
@@ -93,7 +97,7 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
             heads,
             tokenizer,
             options.maximum_tokens,
-            pseudonyms,
+            description.reading,
             swap=NameSwap(rows, options.seed) if split == "train" and options.swap_names else None,
             swap_share=options.swap_names,
         )

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 
 from stream.bundle import Head
 from stream.names import Span
-from stream.pseudonyms import Pseudonyms, pseudonymise
-from stream.text import plain
 
 Integers = NDArray[np.int64]
 
@@ -21,13 +19,6 @@ class Encoding:
     ids: list[int]
     entities: list[list[int]]
     """Per entity the positions of its tokens; empty where the text has it not, or was cut before it."""
-
-
-def as_read(
-    text: str, places: Sequence[Sequence[Span]], pseudonyms: Pseudonyms
-) -> tuple[str, list[list[Span]]]:
-    """A normalised text as it is cut into tokens, and where it has each entity then; `places`: where it had."""
-    return pseudonymise(plain(text), places, pseudonyms)
 
 
 def token_positions(offsets: Sequence[Span], places: Sequence[Span]) -> list[int]:

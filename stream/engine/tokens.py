@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from tokenizers import Tokenizer
 
 from stream.bundle import Bundle, BundleError
-from stream.engine.encoding import Encoding, as_read, token_positions
+from stream.engine.encoding import Encoding, token_positions
 from stream.engine.errors import TokenizerError
 from stream.engine.judgement import Question
 from stream.names import Span, places
@@ -30,7 +30,7 @@ class BundleTokenizer:
                 "export the checkpoint again"
             ) from error
         self._of_entities = any(head.scope == "entity" for head in bundle.manifest.heads)
-        self._pseudonyms = bundle.manifest.pseudonyms
+        self._reading = bundle.manifest.reading
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(bundle.manifest.maximum_tokens)
 
@@ -56,24 +56,22 @@ class BundleTokenizer:
         Other threads run meanwhile. Raises `TokenizerError` when one of the texts cannot be encoded,
         as one with lone surrogates can't.
         """
-        named = self._of_entities or bool(self._pseudonyms)
+        named = self._of_entities or bool(self._reading.pseudonyms)
         try:
             if not named or not any(question.entities for question in questions):
                 # Without offsets, which take time.
                 return [
                     Encoding(encoding.ids, [[] for _ in question.entities])
                     for encoding, question in zip(
-                        self._tokenizer.encode_batch_fast([plain(question.text) for question in questions]),
+                        self._tokenizer.encode_batch_fast(
+                            [self._reading(question.text)[0] for question in questions]
+                        ),
                         questions,
                         strict=True,
                     )
                 ]
             read = [
-                as_read(
-                    question.text,
-                    [places(question.text, names) for names in question.entities],
-                    self._pseudonyms,
-                )
+                self._reading(question.text, [places(question.text, names) for names in question.entities])
                 for question in questions
             ]
             encodings = self._tokenizer.encode_batch([text for text, _ in read])

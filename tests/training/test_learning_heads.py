@@ -20,6 +20,7 @@ from stream.engine.tokens import BundleTokenizer
 from stream.evaluation.prediction import Logits
 from stream.evaluation.rows import Row, read_rows
 from stream.pseudonyms import Pseudonyms
+from stream.reading import Reading
 from training.cli import train
 from training.configuration import ConfigurationError, Options, read_configuration
 from training.encoding import encode_rows
@@ -121,7 +122,9 @@ def test_who_is_trained_on_reads_companies_under_the_pseudonyms_that_it_knows_or
     assert prepared.description.pseudonyms == found
     train = prepared.encoded["train"]
     tokenizer = load_checkpoint(under_pseudonyms)[1]
-    assert train.encodings == encode_rows(tokenizer, train.rows, prepared.description.maximum_tokens, found)
+    assert train.encodings == encode_rows(
+        tokenizer, train.rows, prepared.description.maximum_tokens, Reading(found)
+    )
 
 
 def test_the_stream_reads_companies_under_the_pseudonyms_of_the_training(
@@ -140,7 +143,7 @@ def test_the_stream_reads_companies_under_the_pseudonyms_of_the_training(
     rows, plain = encoded(runs)
     questions = [Question(row.text, tuple((entity.name,) for entity in row.entities)) for row in rows]
     _, tokenizer, description = load_checkpoint(under_pseudonyms)
-    renamed = encode_rows(tokenizer, rows, description.maximum_tokens, PSEUDONYMS)
+    renamed = encode_rows(tokenizer, rows, description.maximum_tokens, Reading(PSEUDONYMS))
     assert BundleTokenizer(load_bundle(tmp_path / "bundle")).encode(questions) == renamed != plain
 
 
