@@ -60,6 +60,16 @@ _PERIOD = re.compile(
 )
 _LOSS = re.compile(r"\b(?:loss(?:es)?|deficit)\b|亏", re.IGNORECASE)
 _PROFIT = re.compile(r"\b(?:profits?|earn(?:ed|ings)|net income|surplus)\b|盈|净利|赚", re.IGNORECASE)
+# Words that say themselves which way it went: then nothing is to be added, least of all what might contradict.
+_DIRECTION = re.compile(
+    r"\b(?:up|down|rose|risen|ris(?:es?|ing)|f[ae]ll(?:s|en|ing)?|grew|grown|grow(?:s|ing)?|gain(?:s|ed|ing)?"
+    r"|increas\w+|decreas\w+|declin\w+|dropp?\w*|jump\w*|surg\w+|soar\w*|climb\w*|slid\w*|slip\w*|plung\w+"
+    r"|tumbl\w+|shr[aiu]nk\w*|widen\w*|narrow\w*|improv\w+|weaken\w*|strengthen\w*|rais(?:e[sd]?|ing)|lift\w*|cut(?:s|ting)?"
+    r"|lower\w*|higher|trimm?\w*|slash\w*|doubl\w+|halv\w+|tripl\w+|swung|swing\w*|beat(?:s|ing)?|miss(?:es|ed|ing)?"
+    r"|exceed\w*|topp(?:ed|ing)|tops|better|worse|eas(?:ed|ing)|cool(?:ed|ing)|slow(?:s|ed|ing)|turn(?:s|ed|ing)?)\b"
+    r"|增[至加长到]|[升涨]至|上[升涨调修]|提[高升]|[降跌减缩]至|下[降滑跌调修]|减[少至]|扩大|收窄|扭亏|转[盈亏]|高于|低于|超过|不及",
+    re.IGNORECASE,
+)
 _BRACKET = re.compile(r"\s?\(\s?-?")
 _LIST = re.compile(r"\s?[、和及]\s?")
 _CLAUSE = re.compile(r"[,;(|。]|(?<!vs)(?<!est)(?<!exp)(?<!cons)\. ", re.IGNORECASE)
@@ -141,11 +151,11 @@ def comparisons(text: str) -> list[Comparison]:
     for _, _, first, second in sorted(candidates):
         if taken.isdisjoint((first, second)):
             taken |= {first, second}
-            found.append((first, second, _change(mentions[first], mentions[second])))
+            found.append((first, second))
     return [
-        Comparison(mentions[first].figure, mentions[second].figure, change)
-        for first, second, change in sorted(found)
-        if change is not None
+        Comparison(one.figure, other.figure, change)
+        for one, other in ((mentions[first], mentions[second]) for first, second in sorted(found))
+        if not _says_itself(text, one, other) and (change := _change(one, other)) is not None
     ]
 
 
@@ -167,6 +177,16 @@ def _mentions(text: str) -> list[Mention]:
             )
         )
     return mentions
+
+
+def _says_itself(text: str, one: Mention, other: Mention) -> bool:
+    """Whether words tell the direction, or that one is a loss and the other a profit."""
+    between = text[one.figure.place[1] : other.figure.place[0]]
+    if {one.is_loss, other.is_loss} == {True, False} or _DIRECTION.search(between):
+        return True
+    # A rise since last year says nothing of what was expected.
+    expected = one.figure.is_change or _EXPECTS.search(between + other.behind)
+    return not expected and _DIRECTION.search(one.before) is not None
 
 
 def _strength(text: str, one: Mention, other: Mention, *, adjacent: bool) -> int:
@@ -212,9 +232,6 @@ def _alike(one: Figure, other: Figure, *, joined: bool) -> bool:
 def _change(one: Mention, other: Mention) -> float | None:
     """By what the second is more; None where ranges overlap."""
     (low, high), (other_low, other_high) = one.figure.values(other.figure), other.figure.values(one.figure)
-    # A loss and a profit are not compared by size.
-    if one.is_loss is not None and other.is_loss is not None and one.is_loss != other.is_loss:
-        return other_high + high if one.is_loss else -(other_high + high)
     if low == other_low and high == other_high:
         return 0.0
     if other_low >= high:
