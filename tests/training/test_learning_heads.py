@@ -13,7 +13,7 @@ from tiny_run import configuration, make_data, make_encoder, write_configuration
 from transformers import DistilBertConfig, DistilBertModel
 
 from export.conversion import run_session, session
-from stream.bundle import load_bundle
+from stream.bundle import CARD, load_bundle
 from stream.engine.encoding import Encoding
 from stream.engine.judgement import Question
 from stream.engine.tokens import BundleTokenizer
@@ -125,6 +125,31 @@ def test_who_is_trained_on_reads_companies_under_the_pseudonyms_that_it_knows_or
     assert train.encodings == encode_rows(
         tokenizer, train.rows, prepared.description.maximum_tokens, Reading(found)
     )
+
+
+@pytest.mark.parametrize(("wanted", "found"), [({}, True), ({"compare_figures": False}, False)])
+def test_who_is_trained_on_reads_figures_compared_if_it_did_before_or_as_is_asked_for(
+    runs: Runs, tmp_path: Path, wanted: dict[str, Any], *, found: bool
+) -> None:
+    model, tokenizer, description = load_checkpoint(runs.second / "model")
+    save_checkpoint(
+        tmp_path / "comparing", model, tokenizer, description.model_copy(update={"compares_figures": True})
+    )
+    changes = {"encoder": str(tmp_path / "comparing"), "output": str(tmp_path / "third"), **wanted}
+    assert prepare(Options(**{**runs.options, **changes})).description.reading.compares_figures == found
+    result = run_export(
+        tmp_path / "comparing",
+        "--out",
+        tmp_path / "bundle",
+        "--precision",
+        "fp32",
+        "--evaluation",
+        runs.second / "test.jsonl",
+    )
+    assert result.exit_code == 0, result.output
+    bundle = load_bundle(tmp_path / "bundle")
+    assert bundle.manifest.reading.compares_figures
+    assert "which is greater" in (tmp_path / "bundle" / CARD).read_text(encoding="utf-8")
 
 
 def test_the_stream_reads_companies_under_the_pseudonyms_of_the_training(
