@@ -11,6 +11,7 @@ from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 from stream.comparisons import marks
 from stream.engine.judgement import Question
 from stream.engine.tokens import BundleTokenizer
+from stream.figures import MOST, figures
 from stream.names import places
 from stream.pseudonyms import Pseudonyms
 from stream.reading import Reading
@@ -28,6 +29,7 @@ READING = Reading(compares_figures=True)
         ),
         ("$ACM EPS $0.42 vs. $0.50 est", "$ACM EPS $0.42 less vs. $0.50 more est"),
         ("$ACM EPS -$0.42 vs -$0.50", "$ACM EPS -$0.42 more vs -$0.50 less"),
+        ("EPS 0.42 exp 0.50", "EPS 0.42 less exp 0.50 more"),
         ("EPS: $2.76 (exp $2.88)", "EPS: $2.76 less (exp $2.88 more)"),
         ("revenue $1.2B, $1.1B expected", "revenue $1.2B more, $1.1B less expected"),
         ("Sales 1,240 (1,180) cars", "Sales 1,240 more (1,180 less) cars"),
@@ -95,11 +97,13 @@ def test_a_rise_since_last_year_says_nothing_of_what_was_expected() -> None:
         pytest.param("open from 5 pm, not from 7 pm", id="times"),
         pytest.param("S&P 500 against FTSE 100", id="names"),
         pytest.param("腾讯(00700)较小米(01810)", id="codes"),
+        pytest.param("code 00700 against code 01810", id="codes without brackets"),
         pytest.param("第3批,去年第4批", id="of a row"),
         pytest.param("margins of 4% to 6% against 5%", id="a figure within a range"),
-        pytest.param("Dow falls 2%, against a rise of 3% before", id="changes"),
+        pytest.param("It fell 2% vs +3% before", id="changes"),
+        pytest.param("利差0.5个百分点,去年0.3个百分点", id="points, which are changes"),
         pytest.param("Stock at 58.7 (+12.5) today", id="a level and its change"),
-        pytest.param("分别为31.4%和18.2%,低于对手", id="members of a list"),
+        pytest.param("去年为31.4%和18.2%", id="members of a list"),
         pytest.param("sales of EUR 1 mn, EUR 900 mn last year", id="too far apart to be of the same thing"),
         pytest.param("it needs 3 plants; 1.4 litres before", id="a number of things and a measure"),
         pytest.param("forecast 0.4%, previous -0.3%", id="two references of a third that is not there"),
@@ -182,6 +186,10 @@ def test_no_text_takes_long(piece: str) -> None:
     start = perf_counter()
     marks(text)
     assert perf_counter() - start < 0.5
+
+
+def test_no_more_figures_are_looked_at_than_a_model_reads() -> None:
+    assert len(figures("1.5 " * 500)) == MOST
 
 
 def test_a_bundle_reads_as_its_manifest_says(tmp_path: Path) -> None:
