@@ -1,6 +1,7 @@
 """Scores the raw events of a backtest, and remembers the judgements on disk: the second run need not score again.
 
-A judgement is kept under the bundle's hash and its question, so another bundle never finds it.
+A judgement is kept under the bundle's hash and its question as the model reads it, so another bundle never finds it,
+nor a version of Downtick that reads otherwise.
 """
 
 import hashlib
@@ -17,6 +18,8 @@ from stream.bundle import Bundle, load_bundle
 from stream.command import UsageError
 from stream.engine.engine import Engine, Result
 from stream.engine.judgement import Judgement, Question
+from stream.names import places
+from stream.reading import Reading
 from stream.settings import Settings
 
 _JUDGEMENT: TypeAdapter[Judgement] = TypeAdapter(Judgement)
@@ -62,7 +65,8 @@ class Scorer:
 
     def judge(self, questions: Sequence[Question]) -> list[Result]:
         """Judgements in the order of the questions."""
-        keys = [_key(question) for question in questions]
+        reading = self.bundle.manifest.reading
+        keys = [_key(question, reading) for question in questions]
         known: dict[bytes, Result] = {key: found for key in keys if (found := self._look_up(key))}
         wanted = {key: one for key, one in zip(keys, questions, strict=True) if key not in known}
         if wanted:
@@ -98,6 +102,7 @@ class Scorer:
         return self._engine
 
 
-def _key(question: Question) -> bytes:
-    text = json.dumps([question.text, question.entities], ensure_ascii=False)
+def _key(question: Question, reading: Reading) -> bytes:
+    read = reading(question.text, [places(question.text, names) for names in question.entities])
+    text = json.dumps([*read, question.entities], ensure_ascii=False)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -48,6 +48,19 @@ def test_another_bundle_is_asked_for_itself(tiny_bundle: Bundle, tmp_path: Path)
     assert rows == sorted([(tiny_bundle.hash,), ("another",)])
 
 
+def test_a_text_that_is_read_otherwise_than_before_is_asked_anew(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "cache.sqlite"
+    questions = [Question("profit 3 million, against 5 million a year earlier"), Question("good day")]
+    with Scorer(settings(tiny_bundle), file) as scorer:
+        scorer.judge(questions)
+    comparing = tiny_bundle.manifest.model_copy(update={"compares_figures": True})
+    with Scorer(settings(tiny_bundle), file) as scorer:
+        scorer._bundle = tiny_bundle.model_copy(update={"manifest": comparing})
+        scorer.judge(questions)
+        assert scorer._cache is not None
+        assert scorer._cache.execute("SELECT count(*) FROM judgements").fetchone() == (3,)
+
+
 def test_without_a_cache_nothing_is_written(
     tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
