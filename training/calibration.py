@@ -6,6 +6,7 @@ Both are fitted on validation rows, never on test rows.
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import logit
 
 from stream.bundle import Head
 from stream.evaluation.scores import Bools, Floats, sigmoid
@@ -16,6 +17,13 @@ MINIMUM_POSITIVES = 10
 LEAST_PRECISION = 0.5
 """A label that is given must be right more often than wrong: F1 alone would give a rare label that
 the model has not learnt to every third text of a stream, where most are about something else."""
+
+
+_THRESHOLDS = sigmoid(np.linspace(-3, 3, 121))
+# Of some dozens of rows with a label the best F1 is where chance has put a gap between two of them. So rows count by
+# how far they are from a threshold, on the scale of this many logits. On halves of the validation rows, judged by the
+# other halves, that gives 0.887 macro-F1 and 0.882 without, and as much with any blur from 0.5 to 1.
+_BLUR = 0.7
 
 
 def fit_temperature(kind: str, logits: Floats, allowed: Bools, possible: Bools) -> float:
@@ -61,19 +69,15 @@ def tune_thresholds(probabilities: Floats, allowed: Bools, possible: Bools) -> l
 
 
 def _best_threshold(score: Floats, gold: Bools) -> float:
-    order = np.argsort(-score, kind="stable")
-    right = np.cumsum(gold[order])
-    given = np.arange(1, len(order) + 1)
-    f1 = 2 * right / (given + gold.sum())
-    # Rows of the same score are given the label together.
-    last = np.append(score[order[1:]] != score[order[:-1]], True)
-    f1[(right < LEAST_PRECISION * given) | ~last] = 0
+    # How far each row is beyond each threshold; a row near it counts in part.
+    beyond = logit(np.clip(score, 1e-9, 1 - 1e-9))[:, None] - logit(_THRESHOLDS)
+    given = sigmoid(beyond / _BLUR)
+    f1 = 2 * given[gold].sum(axis=0) / (given.sum(axis=0) + gold.sum())
+    over = beyond >= 0
+    right = over[gold].sum(axis=0)
+    f1[(right == 0) | (right < LEAST_PRECISION * over.sum(axis=0))] = 0
     best = int(f1.argmax())
-    if not f1[best]:
-        return 0.5
-    # Half-way to the next score, so that rounding and quantisation do not decide the last row.
-    below = score[order[best + 1]] if best + 1 < len(order) else 0.0
-    return round(float(np.clip((score[order[best]] + below) / 2, 0.05, 0.95)), 4)
+    return round(float(_THRESHOLDS[best]), 4) if f1[best] else 0.5
 
 
 def calibrate(head: Head, logits: NDArray[np.float32], allowed: Bools, possible: Bools) -> Head:

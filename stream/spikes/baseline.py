@@ -46,7 +46,7 @@ _SEASON_VARIANCE = 0.5
 _FLAT = 1e-4
 # The level of late rests on a memory that is shorter by this, and stands against so many events (more, where
 # counts vary more) that say it has not moved: levels are taken to move by a quarter.
-_OF_LATE = 4
+_OF_LATE = 16
 _UNMOVED_EVENTS = 16
 GOES_ON = 1.5
 """A surge goes on while there are so many times the usual negatives."""

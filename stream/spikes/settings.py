@@ -55,7 +55,7 @@ class SpikeSettings(BaseModel):
     interval_seconds: int = Field(default=900, ge=60)
     """Length of the intervals of the trend in `sentiment.windows`. The newest 96 of them are kept, a day of
     quarter hours; what is older is too late to be counted. Windows longer than an hour consist of them."""
-    half_life_days: float = Field(default=7, gt=0)
+    half_life_days: float = Field(default=28, gt=0)
     """Age at which a day of history counts half."""
     evidence: int = Field(default=5, ge=0, le=10)
     """How many of the worst events an alert shows."""

@@ -29,9 +29,9 @@ OVER_LEVEL = 10
 _PRIOR_PEAKS = 2.0
 _PRIOR_EXCESSES = 10.0
 # Peaks are rare, so what is known of them must be remembered for longer than what is usual: at a budget of one
-# false alarm in a hundred days a window has one peak a month. Of eight half-lives, rare stories of several items
-# each alarmed at 1.4 times the budget, of twenty at 1.2.
-_MEMORY = 20
+# false alarm in a hundred days a window has one peak a month. Of two half-lives of 28 days, rare stories of several
+# items each alarmed at 1.4 times the budget, of five at 1.2.
+_MEMORY = 5
 # What is aimed at, as a share of the budget: what forecasts do not know of a subject makes more false alarms, and
 # no fewer.
 _AIM = 0.85

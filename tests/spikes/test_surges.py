@@ -57,10 +57,10 @@ def test_a_burst_of_sheer_volume_alerts_where_volume_alone_decides() -> None:
 
 def test_a_few_negatives_are_a_surge_of_a_quiet_subject_if_nothing_else_is_said_more_often() -> None:
     def after(neutral: int) -> list[Alert]:
-        """What fires when the same eight negatives come within forty minutes beside so many others."""
+        """What fires when the same ten negatives come within forty minutes beside so many others."""
         _, subject = watched(days=14, seed=4, negative=1, neutral=2)
         start, spread = 2 * WEEK, 40 / 60
-        times = [(start + spread * k / 8, "negative") for k in range(8)]
+        times = [(start + spread * k / 10, "negative") for k in range(10)]
         times += [(start + spread * k / neutral, "neutral") for k in range(neutral)]
         events = [
             observation(10**6 + number, hours, sentiment)  # type: ignore[arg-type]

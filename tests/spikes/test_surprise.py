@@ -61,11 +61,12 @@ def test_more_negatives_never_close_the_gate(
         assert share_rises(negative + 1, negative + 1 + others, **history) >= opened
 
 
-def test_where_no_more_others_came_than_usual_the_share_need_not_rise_as_clearly() -> None:
+def test_where_no_more_others_came_than_usual_more_negatives_are_a_share_that_rises() -> None:
     history = {"history_negative": 300.0, "history_total": 900.0, "false_alarms_per_day": 0.01}
     assert share_rises(9, 12, **history, others_chance=chance_of_others(3, 2.0))
+    assert share_rises(9, 15, **history, others_chance=chance_of_others(6, 6.0))
     assert not share_rises(9, 12, **history, others_chance=chance_of_others(3, 0.2))
-    assert not share_rises(9, 27, **history, others_chance=chance_of_others(18, 18.0))
+    assert not share_rises(9, 27, **history, others_chance=chance_of_others(18, 6.0))
 
 
 def test_others_are_the_less_likely_the_more_they_are() -> None:
@@ -99,3 +100,9 @@ def test_a_share_known_from_few_events_rises_less_easily() -> None:
 def test_where_most_is_always_negative_the_gate_stays_open() -> None:
     assert gate(60, 100, history_negative=600, history_total=1000, others_chance=0.0)
     assert not gate(45, 100, history_negative=450, history_total=1000, others_chance=0.0)
+
+
+def test_where_most_is_always_negative_the_share_must_only_not_have_fallen() -> None:
+    assert not gate(4, 9, history_negative=136, history_total=200, others_chance=0.0)
+    assert gate(6, 9, history_negative=136, history_total=200, others_chance=0.0)
+    assert gate(40, 42, history_negative=970, history_total=1000, others_chance=0.0)
