@@ -20,9 +20,9 @@ the model has not learnt to every third text of a stream, where most are about s
 
 
 _THRESHOLDS = sigmoid(np.linspace(-3, 3, 121))
-# Of some dozens of rows with a label the best F1 is where chance has put a gap between two of them. So rows count by
-# how far they are from a threshold, on the scale of this many logits. On halves of the validation rows, judged by the
-# other halves, that gives 0.887 macro-F1 and 0.882 without, and as much with any blur from 0.5 to 1.
+# Of some dozens of rows with a label the best F1 is where chance has put a gap between two of them. So rows count
+# by how far they are from a threshold, on the scale of this many logits. On halves of the validation rows, judged
+# by the other halves, that gives 0.887 macro-F1 and 0.882 without, and about as much with any blur from 0.5 to 1.
 _BLUR = 0.7
 
 
@@ -55,8 +55,8 @@ def _logsumexp(logits: Floats, mask: Bools) -> Floats:
 
 
 def tune_thresholds(probabilities: Floats, allowed: Bools, possible: Bools) -> list[float]:
-    """Per label the threshold of the best F1, at a precision of at least `LEAST_PRECISION`, on the
-    rows that know it; 0.5 where there is none or too few rows have the label."""
+    """Per label the threshold of the best F1, of counts that are blurred around it, at a precision of at least
+    `LEAST_PRECISION`, on the rows that know it; 0.5 where there is none or too few rows have the label."""
     thresholds = []
     for index in range(probabilities.shape[1]):
         known = possible[:, index]

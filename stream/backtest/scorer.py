@@ -1,7 +1,7 @@
 """Scores the raw events of a backtest, and remembers the judgements on disk: the second run need not score again.
 
-A judgement is kept under the bundle's hash and its question as the model reads it, so another bundle never finds it,
-nor a version of Downtick that reads otherwise.
+A judgement is kept under the bundle's hash and its question as the model reads it, so another bundle never finds
+it, nor a version of Downtick that reads otherwise.
 """
 
 import hashlib

@@ -44,9 +44,10 @@ _LONGEST_SILENCE_SECONDS = 4 * WEEK
 # this keeps it quiet through its first morning, and through the Monday after it.
 _SEASON_VARIANCE = 0.5
 _FLAT = 1e-4
-# The level of late rests on a memory that is shorter by this, and stands against so many events (more, where
-# counts vary more) that say it has not moved: levels are taken to move by a quarter.
-_OF_LATE = 16
+# The level of late forgets by half in so long, or in a quarter of the time that the history takes, and stands
+# against so many events (more, where counts vary more) that say it has not moved: levels are taken to move by a
+# quarter.
+_LATE_HALF_LIFE = 42 * HOUR
 _UNMOVED_EVENTS = 16
 GOES_ON = 1.5
 """A surge goes on while there are so many times the usual negatives."""
@@ -184,6 +185,7 @@ class Baseline:
 
     def __init__(self, half_life_days: float) -> None:
         self._half_life = half_life_days * DAY
+        self._late_half_life = min(_LATE_HALF_LIFE, self._half_life / 4)
         self._numbers: Floats = np.zeros(self.SIZE, dtype=np.float32)
         # Of late: weighted negatives, and hours weighted with their season.
         self._recent: Floats = np.zeros(2, dtype=np.float32)
@@ -255,8 +257,9 @@ class Baseline:
     def learn_late(self, time: int, now: int, *, weight: float, negative: bool) -> None:
         """Take a single late event into an interval that has been learned; `now` is how far learning has come."""
         share = 0.5 ** ((now - time) / self._half_life)
+        share_of_late = 0.5 ** ((now - time) / self._late_half_life)
         self._counts[_slot_of(time)] += np.float32(weight * share)
-        self._recent[0] += np.float32(weight * share**_OF_LATE)
+        self._recent[0] += np.float32(weight * share_of_late)
         self._totals += np.array([share * negative, share], dtype=np.float32)
         self._cached = None
 
@@ -273,7 +276,7 @@ class Baseline:
     def age(self, seconds: float) -> None:
         """Let the history lose weight."""
         self._numbers[:-1] *= np.float32(0.5 ** (seconds / self._half_life))
-        self._recent *= np.float32(0.5 ** (_OF_LATE * seconds / self._half_life))
+        self._recent *= np.float32(0.5 ** (seconds / self._late_half_life))
         self._cached = None
 
     def forecast(
@@ -323,4 +326,5 @@ class Baseline:
             self._recent = recent.copy()
         else:
             whole = (self.season.count, self.season.seasonal_hours)
-            self._recent = np.array([part / _OF_LATE for part in whole], dtype=np.float32)
+            share = self._late_half_life / self._half_life
+            self._recent = np.array([part * share for part in whole], dtype=np.float32)

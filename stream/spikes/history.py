@@ -82,7 +82,7 @@ class History:
         self._minutes = Ring(_MINUTE, 3)
         self._baseline = Baseline(settings.half_life_days)
         self.dispersion = Dispersion(self._windows, settings.half_life_days)
-        self.tails = Tails(self._windows, settings.false_alarms_per_day, settings.half_life_days)
+        self.tails = Tails(self._windows, settings.false_alarms_per_day)
         self.clock: int | None = None
         """The newest time seen or said."""
         self._since = 0

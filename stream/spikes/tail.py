@@ -29,9 +29,9 @@ OVER_LEVEL = 10
 _PRIOR_PEAKS = 2.0
 _PRIOR_EXCESSES = 10.0
 # Peaks are rare, so what is known of them must be remembered for longer than what is usual: at a budget of one
-# false alarm in a hundred days a window has one peak a month. Of two half-lives of 28 days, rare stories of several
-# items each alarmed at 1.4 times the budget, of five at 1.2.
-_MEMORY = 5
+# false alarm in a hundred days a window has one peak a month. With a half-life of 56 days rare stories of several
+# items each alarmed at 1.4 times the budget, with this one at 1.2.
+_HALF_LIFE = 140 * DAY
 # What is aimed at, as a share of the budget: what forecasts do not know of a subject makes more false alarms, and
 # no fewer.
 _AIM = 0.85
@@ -45,9 +45,8 @@ _PEAKS, _EXCESS, _DAYS, _HEIGHT = range(4)
 class Tails:
     """The peaks of all window lengths of a subject."""
 
-    def __init__(self, windows: Sequence[int], false_alarms_per_day: float, half_life_days: float) -> None:
+    def __init__(self, windows: Sequence[int], false_alarms_per_day: float) -> None:
         self._lengths = windows
-        self._half_life = _MEMORY * half_life_days * DAY
         self._allowed = OVER_LEVEL * _AIM * false_alarms_per_day
         self.level = self._allowed / len(windows)
         """Alarms per day by the volume test from which on a count is a peak."""
@@ -93,7 +92,7 @@ class Tails:
 
     def age(self, seconds: float, *, watched: float) -> None:
         """Let time pass, of which so many seconds were watched."""
-        self._sums[:, :_HEIGHT] *= np.float32(0.5 ** (seconds / self._half_life))
+        self._sums[:, :_HEIGHT] *= np.float32(0.5 ** (seconds / _HALF_LIFE))
         self._sums[:, _DAYS] += np.float32(watched / DAY)
 
     def _surprise(self, alarms: float) -> float:

@@ -15,7 +15,7 @@ MONDAY = 4 * DAY
 
 def learned(rate: float, days: int) -> Baseline:
     """A baseline that has seen the usual counts of a subject with nights and weekends, hour by hour."""
-    baseline = Baseline(half_life_days=7)
+    baseline = Baseline(half_life_days=28)
     for hour in range(24 * days):
         count = rate * float(by_day_and_week(np.array([hour + 0.5]))[0])
         baseline.learn(MONDAY + hour * HOUR, HOUR, weight=count, negative=count, total=3 * count)
@@ -55,7 +55,7 @@ def test_a_level_that_has_moved_is_known_within_days() -> None:
 
 
 def test_a_few_events_of_late_hardly_move_the_level() -> None:
-    baseline = Baseline(half_life_days=7)
+    baseline = Baseline(half_life_days=28)
     for hour in range(24 * 28):
         count = 0.2 if hour < 24 * 28 - 20 else 0.4
         baseline.learn(MONDAY + hour * HOUR, HOUR, weight=count, negative=count, total=1)

@@ -77,6 +77,16 @@ def test_a_surge_alerts_where_nearly_everything_is_always_negative() -> None:
     assert fired(watch(subject, feed.between(WEEK, WEEK + 1, negative=40, neutral=0.2)))
 
 
+def test_an_event_that_is_not_negative_does_not_hide_a_surge_where_all_always_are() -> None:
+    _, subject = watched(negative=5)
+    times = [WEEK + number / 80 for number in range(80)]
+    events = [
+        observation(10**6 + number, time, "neutral" if number == 2 else "negative")
+        for number, time in enumerate(times)
+    ]
+    assert fired(watch(subject, events))
+
+
 def test_a_new_subject_that_is_busy_from_the_start_stays_quiet() -> None:
     for seed in range(3):
         assert fired(watch(Subject("x", SETTINGS), Feed(seed).between(0, 24, negative=50))) == []

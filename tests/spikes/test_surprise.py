@@ -106,3 +106,5 @@ def test_where_most_is_always_negative_the_share_must_only_not_have_fallen() -> 
     assert not gate(4, 9, history_negative=136, history_total=200, others_chance=0.0)
     assert gate(6, 9, history_negative=136, history_total=200, others_chance=0.0)
     assert gate(40, 42, history_negative=970, history_total=1000, others_chance=0.0)
+    assert gate(80, 81, history_negative=1680, history_total=1680, others_chance=0.0)
+    assert gate(50, 50, history_negative=1000, history_total=1000, others_chance=0.0)

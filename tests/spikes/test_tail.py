@@ -17,7 +17,7 @@ ALLOWED = BUDGET / len(WINDOWS)
 
 
 def tails() -> Tails:
-    return Tails(WINDOWS, BUDGET, half_life_days=7)
+    return Tails(WINDOWS, BUDGET)
 
 
 def live(subject: Tails, days: int, stretch: float, seed: int = 1, window: int = 0) -> float:
@@ -50,7 +50,7 @@ def test_the_rarer_a_count_in_theory_the_smaller_its_share() -> None:
 def test_a_subject_keeps_near_its_budget_however_far_it_jumps(stretch: float, most: float) -> None:
     """By theory alone it would alert 3.2 and 5.6 times as often as allowed where it jumps twice and four times
     as far."""
-    subject = Tails(WINDOWS, 0.3, half_life_days=7)
+    subject = Tails(WINDOWS, 0.3)
     live(subject, 60, stretch)
     assert 0.5 < live(subject, 10_000, stretch, seed=2) / 10 < most
 
@@ -108,7 +108,7 @@ def test_alarms_that_other_tests_stop_are_made_up_for() -> None:
 
 
 def test_with_another_budget_than_before_it_begins_with_the_theory() -> None:
-    subject, other = tails(), Tails(WINDOWS, 10 * BUDGET, half_life_days=7)
+    subject, other = tails(), Tails(WINDOWS, 10 * BUDGET)
     live(subject, 200, 5)
     subject.age(100 * DAY, watched=100 * DAY)
     fresh = other.share(0, ALLOWED)
@@ -141,7 +141,7 @@ def test_a_state_from_before_there_were_tails_begins_with_the_theory() -> None:
 
 
 def test_who_lowers_the_budget_keeps_what_was_learned_of_the_tails() -> None:
-    lavish = Tails(WINDOWS, 2 * BUDGET, half_life_days=7)
+    lavish = Tails(WINDOWS, 2 * BUDGET)
     live(lavish, 400, 4)
     kept, new = tails(), tails()
     kept.load(*lavish.dump())
@@ -150,7 +150,7 @@ def test_who_lowers_the_budget_keeps_what_was_learned_of_the_tails() -> None:
 
 
 def test_of_peaks_over_a_lower_level_nothing_is_known() -> None:
-    strict, looser = tails(), Tails(WINDOWS, 2 * BUDGET, half_life_days=7)
+    strict, looser = tails(), Tails(WINDOWS, 2 * BUDGET)
     live(strict, 400, 4)
     before = looser.share(0, ALLOWED)
     looser.load(*strict.dump())
