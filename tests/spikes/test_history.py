@@ -54,6 +54,19 @@ def test_a_level_that_has_moved_is_known_within_days() -> None:
     assert baseline.forecast(start, start + HOUR).mean == pytest.approx(truth, rel=0.15)
 
 
+def test_where_history_is_short_what_is_of_late_is_shorter_still() -> None:
+    baseline = Baseline(half_life_days=2)
+    for hour in range(11 * 24):
+        count = 40.0 if hour < 10 * 24 else 80.0
+        baseline.learn(MONDAY + hour * HOUR, HOUR, weight=count, negative=count, total=3 * count)
+        baseline.age(HOUR)
+    start = MONDAY + 11 * DAY
+    assert (
+        baseline.forecast(start, start + HOUR).mean
+        > 1.25 * baseline.forecast(start, start + HOUR, moves=False).mean
+    )
+
+
 def test_a_few_events_of_late_hardly_move_the_level() -> None:
     baseline = Baseline(half_life_days=28)
     for hour in range(24 * 28):
