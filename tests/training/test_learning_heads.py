@@ -13,7 +13,7 @@ from tiny_run import configuration, make_data, make_encoder, write_configuration
 from transformers import DistilBertConfig, DistilBertModel
 
 from export.conversion import run_session, session
-from stream.bundle import CARD, load_bundle
+from stream.bundle import CARD, Bundle, load_bundle
 from stream.engine.encoding import Encoding
 from stream.engine.judgement import Question
 from stream.engine.tokens import BundleTokenizer
@@ -127,6 +127,14 @@ def test_who_is_trained_on_reads_companies_under_the_pseudonyms_that_it_knows_or
     )
 
 
+def exported(checkpoint: Path, runs: Runs, folder: Path) -> Bundle:
+    """The checkpoint's bundle in FP32, compared on the test rows of the second run."""
+    rows = runs.second / "test.jsonl"
+    result = run_export(checkpoint, "--out", folder, "--precision", "fp32", "--evaluation", rows)
+    assert result.exit_code == 0, result.output
+    return load_bundle(folder)
+
+
 @pytest.mark.parametrize(("wanted", "found"), [({}, True), ({"compare_figures": False}, False)])
 def test_who_is_trained_on_reads_figures_compared_if_it_did_before_or_as_is_asked_for(
     runs: Runs, tmp_path: Path, wanted: dict[str, Any], *, found: bool
@@ -137,17 +145,7 @@ def test_who_is_trained_on_reads_figures_compared_if_it_did_before_or_as_is_aske
     )
     changes = {"encoder": str(tmp_path / "comparing"), "output": str(tmp_path / "third"), **wanted}
     assert prepare(Options(**{**runs.options, **changes})).description.reading.compares_figures == found
-    result = run_export(
-        tmp_path / "comparing",
-        "--out",
-        tmp_path / "bundle",
-        "--precision",
-        "fp32",
-        "--evaluation",
-        runs.second / "test.jsonl",
-    )
-    assert result.exit_code == 0, result.output
-    bundle = load_bundle(tmp_path / "bundle")
+    bundle = exported(tmp_path / "comparing", runs, tmp_path / "bundle")
     assert bundle.manifest.reading.compares_figures
     assert "which is greater" in (tmp_path / "bundle" / CARD).read_text(encoding="utf-8")
 
@@ -155,21 +153,12 @@ def test_who_is_trained_on_reads_figures_compared_if_it_did_before_or_as_is_aske
 def test_the_stream_reads_companies_under_the_pseudonyms_of_the_training(
     runs: Runs, under_pseudonyms: Path, tmp_path: Path
 ) -> None:
-    result = run_export(
-        under_pseudonyms,
-        "--out",
-        tmp_path / "bundle",
-        "--precision",
-        "fp32",
-        "--evaluation",
-        runs.second / "test.jsonl",
-    )
-    assert result.exit_code == 0, result.output
+    bundle = exported(under_pseudonyms, runs, tmp_path / "bundle")
     rows, plain = encoded(runs)
     questions = [Question(row.text, tuple((entity.name,) for entity in row.entities)) for row in rows]
     _, tokenizer, description = load_checkpoint(under_pseudonyms)
     renamed = encode_rows(tokenizer, rows, description.maximum_tokens, Reading(PSEUDONYMS))
-    assert BundleTokenizer(load_bundle(tmp_path / "bundle")).encode(questions) == renamed != plain
+    assert BundleTokenizer(bundle).encode(questions) == renamed != plain
 
 
 def test_a_bundle_of_it_judges_alike_and_can_be_read_back(runs: Runs, tmp_path: Path) -> None:
