@@ -15,6 +15,10 @@ POLL_MILLISECONDS = 500
 CLAIM_HEADER = "claim"
 
 
+class TakenOverError(FencedError):
+    """Another worker has claimed the partition: rows of this one count no more."""
+
+
 @dataclass(slots=True)
 class Held:
     """A partition of the log that this process has claimed."""
@@ -51,7 +55,8 @@ class StateLog:
     async def take_over(self, partition: int, abandoned: Callable[[], bool]) -> dict[bytes, bytes] | None:
         """Claim a partition and return the newest value of each key; None where `abandoned` came true.
 
-        From then on rows of earlier owners do not count, whenever they arrive.
+        From then on rows of earlier owners do not count, whenever they arrive. Raises `TakenOverError` where
+        somebody else claims it meanwhile.
         """
         while True:
             ledger, end = Ledger(), await self._end(partition)
@@ -71,7 +76,7 @@ class StateLog:
         """Append rows in order and return once the broker has confirmed them.
 
         Returns the keys that an earlier owner has written over since the last call: write them again.
-        Raises `FencedError` where somebody else has claimed the partition.
+        Raises `TakenOverError` where somebody else has claimed the partition.
         """
         held = self._held[partition]
         offsets = await self._append(partition, rows, held.token)
@@ -81,7 +86,7 @@ class StateLog:
         ledger, end = Ledger(held.token), await self._end(partition)
         await self._read_into(ledger, partition, held.following, end, lambda: False)
         if ledger.token != held.token:
-            raise FencedError(f"another worker has taken over partition {partition} of {self._topic}")
+            raise TakenOverError(f"another worker has taken over partition {partition} of {self._topic}")
         held.following = end
         return ledger.overwritten
 

@@ -16,7 +16,6 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,10 +32,11 @@ from stream.records import Alert, AlertState, Observations, Tick
 from stream.rules import Rules
 from stream.settings import Settings
 from stream.watch.app import faust_app
-from stream.watch.cursor import Cursor, Step, cursor_key, is_cursor
+from stream.watch.cursor import Cursor, Step
 from stream.watch.freeze import FreezeDetector
-from stream.watch.keeper import Change, Partition
-from stream.watch.log import StateLog
+from stream.watch.keeper import Change
+from stream.watch.log import StateLog, TakenOverError
+from stream.watch.ownership import Owned, Ownership
 
 NUDGE_SECONDS = 5.0
 """After so long without progress the reader is sent to the cursor, where records wait."""
@@ -44,16 +44,6 @@ EXPLAIN_SECONDS = 2.0
 """Of one record's alerts so long words are looked for; the rest go without."""
 SETTLE_SECONDS = 30.0
 """How long a rebalance waits for the record in hand; it must not be saved once others own its partition."""
-
-
-@dataclass(slots=True)
-class Owned:
-    """A partition that this worker has read the log of."""
-
-    subjects: Partition
-    cursor: Cursor
-    next_tick: float = 0.0
-    moved_at: float = field(default_factory=time.monotonic)
 
 
 class WatchStage(Service):
@@ -76,7 +66,6 @@ class WatchStage(Service):
         self._explainer = explainer
         self._fail = fail
         self._assigned: frozenset[TP] | None = None
-        self._owned: dict[int, Owned] = {}
         self._in_hand = asyncio.Lock()
         self._closing: asyncio.Task[None] | None = None
         self._moved_at = time.monotonic()
@@ -109,11 +98,18 @@ class WatchStage(Service):
         """Connect, then start Faust."""
         self._producer = new_producer(self._settings.kafka)
         self._log = StateLog(self._settings.kafka, self._settings.topics.states, self._producer)
+        self._owned = self._ownership(self._log)
         await self._producer.start()
         await self._log.start()
         self._freeze.start()
         self.app.finalize()
         await self.app.start()
+
+    def _ownership(self, log: StateLog) -> Ownership:
+        settings = self._settings
+        # Who is no member any more learns it at a heartbeat.
+        rest = settings.kafka.session_timeout_seconds
+        return Ownership(log, settings.spikes, self._rules, rest_seconds=rest)
 
     async def on_stop(self) -> None:
         """Save the record in hand; then let Faust commit and leave its group."""
@@ -170,7 +166,7 @@ class WatchStage(Service):
         async with self._in_hand:
             if self._assigned is None or place not in self._assigned or not self.ready:
                 return
-            owned = await self._read_log(place.partition)
+            owned = await self._owned.take(place.partition, self._abandoned)
             if owned is None or time.monotonic() - owned.moved_at < NUDGE_SECONDS:
                 return
             owned.moved_at = time.monotonic()
@@ -206,24 +202,14 @@ class WatchStage(Service):
         """Handle a record, unless its turn has not come: then it is read again."""
         if self._assigned is None or message.tp not in self._assigned:
             return
-        owned = await self._read_log(message.partition)
-        if owned is not None and await self._is_next(message, owned.cursor):
+        owned = await self._owned.take(message.partition, self._abandoned)
+        if owned is None or not await self._is_next(message, owned.cursor):
+            return
+        try:
             await self._handle(message, owned)
-            self._moved_at = owned.moved_at = time.monotonic()
-
-    async def _read_log(self, number: int) -> Owned | None:
-        """What is known of a partition; None where it is taken away while its log is read."""
-        if number in self._owned:
-            return self._owned[number]
-        rows = await self._log.take_over(number, abandoned=self._abandoned)
-        if rows is None:
-            return None
-        cursor = Cursor(number, rows.get(cursor_key(number)))
-        states = {key.decode(): state for key, state in rows.items() if not is_cursor(key)}
-        self.log.info("partition %d: %d subjects, on from offset %d", number, len(states), cursor.following)
-        subjects = Partition(states, self._settings.spikes, self._rules, time=cursor.time)
-        owned = self._owned[number] = Owned(subjects, cursor)
-        return owned
+        except TakenOverError as error:
+            self._owned.lose(owned.number, error)
+        self._moved_at = owned.moved_at = time.monotonic()
 
     def _abandoned(self) -> bool:
         self._moved_at = time.monotonic()
@@ -273,21 +259,8 @@ class WatchStage(Service):
         await self._publish(changes)
         owned.cursor.pass_over(message.offset, told)
         self._freeze.check()
-        await self._save(
-            message.partition, owned, [(change.subject.encode(), change.state) for change in changes]
-        )
+        await self._owned.save(owned, [(change.subject.encode(), change.state) for change in changes])
         self._count_up(changes, message.timestamp if isinstance(record, Observations) else None)
-
-    async def _save(self, number: int, owned: Owned, rows: list[tuple[bytes, bytes]]) -> None:
-        """Write states and behind them the cursor, which must never be read back without those from before it."""
-        while True:
-            overwritten = await self._log.write(number, [*rows, (owned.cursor.key, owned.cursor.dump())])
-            if not overwritten:
-                return
-            self.log.warning("partition %d: an earlier owner wrote over %d rows", number, len(overwritten))
-            subjects = [key for key in overwritten if not is_cursor(key)]
-            states = [(key, owned.subjects.state(key.decode())) for key in subjects]
-            rows = [(key, state) for key, state in states if state is not None]
 
     def _read(self, message: Message) -> Observations | Tick | None:
         value = message.value or b""
@@ -341,7 +314,7 @@ class WatchStage(Service):
                 muted = f" (muted: {alert.muted})" if alert.muted else ""
                 self.log.info("alert %s %s: %s%s", alert.state.value, alert.subject, alert.reason, muted)
             metrics.windows_published(len(change.windows))
-        partitions = [owned.subjects for owned in self._owned.values()]
+        partitions = [owned.subjects for owned in self._owned]
         times = [partition.time for partition in partitions if partition.time]
         if times:
             metrics.stream_time_is(max(times).timestamp())
@@ -350,7 +323,7 @@ class WatchStage(Service):
             self._count_alerts()
 
     def _count_alerts(self) -> None:
-        firing = [alert for owned in self._owned.values() for alert in owned.subjects.firing()]
+        firing = [alert for owned in self._owned for alert in owned.subjects.firing()]
         severities = Counter(alert.severity.value for alert in firing)
         self._metrics.firing_are(severities)
 

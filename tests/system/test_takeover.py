@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from processes import KafkaBroker, SystemUnderTest
+from deliveries import events, expected
+from processes import PARTITIONS, KafkaBroker, SystemUnderTest
 
+from stream.bundle import Bundle
 from stream.kafka import FencedError, new_producer
 from stream.settings import KafkaSettings
 from stream.watch.log import StateLog
@@ -116,3 +118,23 @@ def test_the_log_is_not_read_again_while_nobody_else_writes(
                 await log.write(PARTITION, [(b"x", b"%d" % number), (b"next", b"%d" % number)])
 
     asyncio.run(scene())
+
+
+def test_a_worker_whose_partitions_were_claimed_by_one_that_is_gone_takes_them_over_again(
+    system: SystemUnderTest, tiny_bundle: Bundle
+) -> None:
+    rows = events(600)
+    system.variables["DOWNTICK_BUNDLE"] = str(tiny_bundle.folder)
+    running = system.start_worker()
+    system.send(rows[:300])
+    system.wait_for_count(300)
+
+    async def claim_all_and_leave() -> None:
+        async with worker(system) as other:
+            for number in range(PARTITIONS):
+                await other.take_over(number, never)
+
+    asyncio.run(claim_all_and_leave())
+    system.send(rows[300:])
+    assert system.wait_for_count(600) == expected(rows)
+    assert "it rests until the broker has told whose it is" in running.output()

@@ -43,6 +43,7 @@ async def guard(waiting: int, *, hang: bool) -> None:
 
     stage = WatchStage(SETTINGS, Rules(), WatchMetrics(CollectorRegistry(), []), None, fail=fail)
     stage._log = cast("Any", FakeLog(waiting))
+    stage._owned = stage._ownership(stage._log)
     stage._assigned = frozenset([PLACE])
     stage._freeze.start()
     if hang:

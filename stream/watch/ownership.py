@@ -1,0 +1,105 @@
+"""The partitions that this worker has read the log of, and what it does where another takes one over.
+
+The broker says who reads a partition; the log says whose rows count. After an outage the two may differ for a
+while: the broker has let this worker's session expire and given its partitions away, and it has not heard of
+that. Then it lets the partition rest until it must have heard, and takes it over again only where it is still
+the one to read it. What it held is thrown away: the other one has read the same from the log, and gone on.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from stream.rules import Rules
+from stream.spikes.settings import SpikeSettings
+from stream.watch.cursor import Cursor, cursor_key, is_cursor
+from stream.watch.keeper import Partition
+from stream.watch.log import StateLog, TakenOverError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Owned:
+    """A partition that this worker has read the log of."""
+
+    number: int
+    subjects: Partition
+    cursor: Cursor
+    next_tick: float = 0.0
+    moved_at: float = field(default_factory=time.monotonic)
+
+
+class Ownership:
+    """Claims partitions by their log, saves what becomes of them, and gives them up."""
+
+    def __init__(self, log: StateLog, spikes: SpikeSettings, rules: Rules, *, rest_seconds: float) -> None:
+        """`rest_seconds` is how long the broker may take to tell this worker that it is no member any more."""
+        self._log = log
+        self._spikes = spikes
+        self._rules = rules
+        self._rest_seconds = rest_seconds
+        self._owned: dict[int, Owned] = {}
+        self._rests_until: dict[int, float] = {}
+
+    def __iter__(self) -> Iterator[Owned]:
+        return iter(self._owned.values())
+
+    def get(self, number: int) -> Owned | None:
+        """A partition, if its log was read."""
+        return self._owned.get(number)
+
+    def clear(self) -> None:
+        """Give all up: the broker deals the partitions anew."""
+        self._owned.clear()
+        self._rests_until.clear()
+
+    async def take(self, number: int, abandoned: Callable[[], bool]) -> Owned | None:
+        """What is known of a partition, by its log if need be; None where it rests, or `abandoned` came true."""
+        if number in self._owned:
+            return self._owned[number]
+        if time.monotonic() < self._rests_until.get(number, 0.0):
+            return None
+        try:
+            rows = await self._log.take_over(number, abandoned)
+        except TakenOverError as error:
+            self.lose(number, error)
+            return None
+        if rows is None:
+            return None
+        cursor = Cursor(number, rows.get(cursor_key(number)))
+        states = {key.decode(): state for key, state in rows.items() if not is_cursor(key)}
+        logger.info("partition %d: %d subjects, on from offset %d", number, len(states), cursor.following)
+        subjects = Partition(states, self._spikes, self._rules, time=cursor.time)
+        owned = self._owned[number] = Owned(number, subjects, cursor)
+        return owned
+
+    async def save(self, owned: Owned, rows: list[tuple[bytes, bytes]]) -> None:
+        """Write states and behind them the cursor, which must never be read back without those from before it.
+
+        Raises `TakenOverError` where another worker has claimed the partition: then `lose` it.
+        """
+        while True:
+            overwritten = await self._log.write(
+                owned.number, [*rows, (owned.cursor.key, owned.cursor.dump())]
+            )
+            if not overwritten:
+                return
+            logger.warning(
+                "partition %d: an earlier owner wrote over %d rows", owned.number, len(overwritten)
+            )
+            subjects = [key for key in overwritten if not is_cursor(key)]
+            states = [(key, owned.subjects.state(key.decode())) for key in subjects]
+            rows = [(key, state) for key, state in states if state is not None]
+
+    def lose(self, number: int, error: TakenOverError) -> None:
+        """Throw away what is held of a partition, and let it rest.
+
+        Raises the error the second time before `clear`: two workers that both hold to it will not agree.
+        """
+        if number in self._rests_until:
+            raise error
+        self._owned.pop(number, None)
+        self._rests_until[number] = time.monotonic() + self._rest_seconds
+        logger.warning("%s: it rests until the broker has told whose it is", error)

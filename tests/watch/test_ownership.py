@@ -1,0 +1,101 @@
+"""What a worker holds of its partitions, and that it lets go where another one has taken over."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import pytest
+
+from stream.rules import Rules
+from stream.spikes.settings import SpikeSettings
+from stream.watch.log import TakenOverError
+from stream.watch.ownership import Ownership
+
+REST_SECONDS = 6.0
+
+
+class SharedLog:
+    """A log of which another worker may claim a partition at any time."""
+
+    def __init__(self) -> None:
+        self.rows: dict[bytes, bytes] = {}
+        self.taken_over = False
+        self.claims = 0
+
+    async def take_over(self, _partition: int, _abandoned: Callable[[], bool]) -> dict[bytes, bytes]:
+        self.claims += 1
+        self.taken_over = False
+        return dict(self.rows)
+
+    async def write(self, partition: int, rows: Sequence[tuple[bytes, bytes]]) -> set[bytes]:
+        if self.taken_over:
+            raise TakenOverError(f"another worker has taken over partition {partition}")
+        self.rows.update(rows)
+        return set()
+
+
+class Scene:
+    """An ownership, its log, and a clock that the test sets."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("stream.watch.ownership.time.monotonic", lambda: self.now)
+        self.log = SharedLog()
+        self.owned = Ownership(cast("Any", self.log), SpikeSettings(), Rules(), rest_seconds=REST_SECONDS)
+
+    def take(self) -> int | None:
+        """The offset that partition 0 goes on from, if it can be taken."""
+        found = asyncio.run(self.owned.take(0, lambda: False))
+        return None if found is None else found.cursor.following
+
+    def save(self, offset: int) -> None:
+        """Handle the record at the offset."""
+        owned = self.owned.get(0)
+        assert owned is not None
+        owned.cursor.pass_over(offset)
+        try:
+            asyncio.run(self.owned.save(owned, []))
+        except TakenOverError as error:
+            self.owned.lose(0, error)
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    return Scene(monkeypatch)
+
+
+def test_a_log_is_read_once_while_nobody_else_claims_it(scene: Scene) -> None:
+    assert scene.take() == 0
+    scene.save(0)
+    assert (scene.take(), scene.log.claims) == (1, 1)
+
+
+def test_a_partition_that_was_taken_over_rests_until_the_broker_has_told_whose_it_is(scene: Scene) -> None:
+    scene.take()
+    scene.log.taken_over = True
+    scene.save(0)
+    scene.now += REST_SECONDS - 0.1
+    assert (scene.take(), scene.log.claims) == (None, 1)
+    # The other one went on meanwhile, and then the broker took the partition from it.
+    scene.log.rows[b"\0next:0"] = b"7"
+    scene.now += 0.2
+    assert (scene.take(), scene.log.claims) == (7, 2)
+
+
+def test_once_the_broker_has_dealt_anew_nothing_rests(scene: Scene) -> None:
+    scene.take()
+    scene.log.taken_over = True
+    scene.save(0)
+    scene.owned.clear()
+    assert scene.take() == 0
+
+
+def test_two_workers_that_both_hold_to_a_partition_do_not_take_turns_for_ever(scene: Scene) -> None:
+    scene.take()
+    scene.log.taken_over = True
+    scene.save(0)
+    scene.now += REST_SECONDS + 0.1
+    scene.take()
+    scene.log.taken_over = True
+    with pytest.raises(TakenOverError):
+        scene.save(1)
