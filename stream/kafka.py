@@ -32,7 +32,7 @@ class BrokerError(Exception):
 
 
 class FencedError(Exception):
-    """Others may own what this process still holds: it ends at once, and flushes nothing."""
+    """Others may own what this process still holds: where it cannot let go of it, it ends and flushes nothing."""
 
 
 class StallError(Exception):

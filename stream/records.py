@@ -80,7 +80,7 @@ class Position(Record):
 class Mention(Record):
     """A company that an event is about, as the event names it."""
 
-    name: Annotated[str, Field(min_length=1, max_length=MAXIMUM_ID_CHARACTERS)]
+    name: Identifier
     ticker: Identifier | None = None
 
 

@@ -19,7 +19,7 @@ def faust_app(settings: Settings) -> faust.App:
         broker_credentials=_credentials(kafka),
         broker_session_timeout=kafka.session_timeout_seconds,
         broker_heartbeat_interval=kafka.session_timeout_seconds / 5,
-        broker_request_timeout=max(kafka.request_timeout_seconds, kafka.session_timeout_seconds),
+        broker_request_timeout=answer_seconds(kafka),
         broker_commit_interval=1.0,
         # A full buffer with the usual limit deadlocks the worker.
         broker_max_poll_interval=1000.0,
@@ -35,6 +35,11 @@ def faust_app(settings: Settings) -> faust.App:
         stream_wait_empty=False,
         autodiscover=False,
     )
+
+
+def answer_seconds(settings: KafkaSettings) -> float:
+    """How long the group's requests, heartbeats too, may wait for the broker's answer."""
+    return max(settings.request_timeout_seconds, settings.session_timeout_seconds)
 
 
 def _credentials(settings: KafkaSettings) -> CredentialsArg | None:

@@ -1,9 +1,9 @@
-"""The partitions that this worker has read the log of, and what it does where another takes one over.
+"""The partitions that this worker has read the log of, and what it does where another takes them over.
 
 The broker says who reads a partition; the log says whose rows count. After an outage the two may differ for a
 while: the broker has let this worker's session expire and given its partitions away, and it has not heard of
-that. Then it lets the partition rest until it must have heard, and takes it over again only where it is still
-the one to read it. What it held is thrown away: the other one has read the same from the log, and gone on.
+that. Once it finds one of them claimed, it throws all away that it holds, since the others will have gone the
+same way, and rests until it must have heard. Those that it is still to read then, it takes over again.
 """
 
 import logging
@@ -35,16 +35,21 @@ class Ownership:
     """Claims partitions by their log, saves what becomes of them, and gives them up."""
 
     def __init__(self, log: StateLog, spikes: SpikeSettings, rules: Rules, *, rest_seconds: float) -> None:
-        """`rest_seconds` is how long the broker may take to tell this worker that it is no member any more."""
+        """`rest_seconds` is how long it may take until a worker hears that it is no member any more."""
         self._log = log
         self._spikes = spikes
         self._rules = rules
         self._rest_seconds = rest_seconds
         self._owned: dict[int, Owned] = {}
-        self._rests_until: dict[int, float] = {}
+        self._lost_at: float | None = None
 
     def __iter__(self) -> Iterator[Owned]:
         return iter(self._owned.values())
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing may be taken, since another worker has taken over what was held."""
+        return self._lost_at is not None and time.monotonic() < self._lost_at + self._rest_seconds
 
     def get(self, number: int) -> Owned | None:
         """A partition, if its log was read."""
@@ -53,19 +58,18 @@ class Ownership:
     def clear(self) -> None:
         """Give all up: the broker deals the partitions anew."""
         self._owned.clear()
-        self._rests_until.clear()
+        self._lost_at = None
 
     async def take(self, number: int, abandoned: Callable[[], bool]) -> Owned | None:
-        """What is known of a partition, by its log if need be; None where it rests, or `abandoned` came true."""
+        """What is known of a partition, by its log if need be; None while it rests, or if `abandoned` came true.
+
+        Raises `TakenOverError` where another worker claims it meanwhile: then `lose` all.
+        """
+        if self.rests:
+            return None
         if number in self._owned:
             return self._owned[number]
-        if time.monotonic() < self._rests_until.get(number, 0.0):
-            return None
-        try:
-            rows = await self._log.take_over(number, abandoned)
-        except TakenOverError as error:
-            self.lose(number, error)
-            return None
+        rows = await self._log.take_over(number, abandoned)
         if rows is None:
             return None
         cursor = Cursor(number, rows.get(cursor_key(number)))
@@ -78,7 +82,7 @@ class Ownership:
     async def save(self, owned: Owned, rows: list[tuple[bytes, bytes]]) -> None:
         """Write states and behind them the cursor, which must never be read back without those from before it.
 
-        Raises `TakenOverError` where another worker has claimed the partition: then `lose` it.
+        Raises `TakenOverError` where another worker has claimed the partition: then `lose` all.
         """
         while True:
             overwritten = await self._log.write(
@@ -93,13 +97,13 @@ class Ownership:
             states = [(key, owned.subjects.state(key.decode())) for key in subjects]
             rows = [(key, state) for key, state in states if state is not None]
 
-    def lose(self, number: int, error: TakenOverError) -> None:
-        """Throw away what is held of a partition, and let it rest.
+    def lose(self, error: TakenOverError) -> None:
+        """Throw away all that is held, and rest.
 
-        Raises the error the second time before `clear`: two workers that both hold to it will not agree.
+        Raises the error the second time before `clear`: two workers that both hold to a partition will not agree.
         """
-        if number in self._rests_until:
+        if self._lost_at is not None:
             raise error
-        self._owned.pop(number, None)
-        self._rests_until[number] = time.monotonic() + self._rest_seconds
-        logger.warning("%s: it rests until the broker has told whose it is", error)
+        self._owned.clear()
+        self._lost_at = time.monotonic()
+        logger.warning("%s: this one rests until the broker has told whose it is", error)

@@ -31,7 +31,7 @@ from stream.metrics import WatchMetrics
 from stream.records import Alert, AlertState, Observations, Tick
 from stream.rules import Rules
 from stream.settings import Settings
-from stream.watch.app import faust_app
+from stream.watch.app import answer_seconds, faust_app
 from stream.watch.cursor import Cursor, Step
 from stream.watch.freeze import FreezeDetector
 from stream.watch.keeper import Change
@@ -107,9 +107,9 @@ class WatchStage(Service):
 
     def _ownership(self, log: StateLog) -> Ownership:
         settings = self._settings
-        # Who is no member any more learns it at a heartbeat.
-        rest = settings.kafka.session_timeout_seconds
-        return Ownership(log, settings.spikes, self._rules, rest_seconds=rest)
+        # Who is no member any more hears it at a heartbeat, which a broker that is gone never answers.
+        heard = settings.kafka.session_timeout_seconds + answer_seconds(settings.kafka)
+        return Ownership(log, settings.spikes, self._rules, rest_seconds=heard)
 
     async def on_stop(self) -> None:
         """Save the record in hand; then let Faust commit and leave its group."""
@@ -152,6 +152,8 @@ class WatchStage(Service):
         assigned = self._assigned
         if assigned is None or not self.ready:
             return True
+        if self._owned.rests:
+            return False
         try:
             for place in sorted(assigned):
                 await self._own(place)
@@ -166,7 +168,7 @@ class WatchStage(Service):
         async with self._in_hand:
             if self._assigned is None or place not in self._assigned or not self.ready:
                 return
-            owned = await self._owned.take(place.partition, self._abandoned)
+            owned = await self._owned_or_lost(place.partition)
             if owned is None or time.monotonic() - owned.moved_at < NUDGE_SECONDS:
                 return
             owned.moved_at = time.monotonic()
@@ -202,14 +204,30 @@ class WatchStage(Service):
         """Handle a record, unless its turn has not come: then it is read again."""
         if self._assigned is None or message.tp not in self._assigned:
             return
-        owned = await self._owned.take(message.partition, self._abandoned)
-        if owned is None or not await self._is_next(message, owned.cursor):
+        try:
+            owned = await self._owned_or_lost(message.partition)
+            if owned is None or not await self._is_next(message, owned.cursor):
+                return
+        except KafkaError as error:
+            # Nothing was done yet; once the broker is back, the reader is sent to the cursor.
+            self.log.warning("partition %d waits for the broker: %s", message.partition, error)
             return
         try:
             await self._handle(message, owned)
         except TakenOverError as error:
-            self._owned.lose(owned.number, error)
+            self._lose(error)
         self._moved_at = owned.moved_at = time.monotonic()
+
+    async def _owned_or_lost(self, number: int) -> Owned | None:
+        try:
+            return await self._owned.take(number, self._abandoned)
+        except TakenOverError as error:
+            self._lose(error)
+            return None
+
+    def _lose(self, error: TakenOverError) -> None:
+        self._owned.lose(error)
+        self._metrics.partitions_moved()
 
     def _abandoned(self) -> bool:
         self._moved_at = time.monotonic()

@@ -82,9 +82,19 @@ def test_the_rejection_names_the_field_that_is_wrong() -> None:
 
 
 def test_a_company_with_an_empty_field_costs_nobody_the_event() -> None:
-    given = [{"name": "Acme", "ticker": ""}, {"name": "", "ticker": "BOLT"}, {"name": None}, {}]
+    given = [
+        {"name": "Acme", "ticker": ""},
+        {"name": "", "ticker": "BOLT"},
+        {"name": None},
+        {"ticker": 600519},
+        {},
+    ]
     found = decoded({"text": "x", "entities": given}).event.entities
-    assert [(company.name, company.ticker) for company in found] == [("Acme", None), ("BOLT", "BOLT")]
+    assert [(company.name, company.ticker) for company in found] == [
+        ("Acme", None),
+        ("BOLT", "BOLT"),
+        ("600519", "600519"),
+    ]
 
 
 def test_lone_surrogates_are_replaced_wherever_they_stand() -> None:

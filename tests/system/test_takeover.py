@@ -125,6 +125,8 @@ def test_a_worker_whose_partitions_were_claimed_by_one_that_is_gone_takes_them_o
 ) -> None:
     rows = events(600)
     system.variables["DOWNTICK_BUNDLE"] = str(tiny_bundle.folder)
+    # After this and the session's time it would have heard that it is no member any more.
+    system.variables["DOWNTICK_KAFKA__REQUEST_TIMEOUT_SECONDS"] = "6"
     running = system.start_worker()
     system.send(rows[:300])
     system.wait_for_count(300)
@@ -137,4 +139,4 @@ def test_a_worker_whose_partitions_were_claimed_by_one_that_is_gone_takes_them_o
     asyncio.run(claim_all_and_leave())
     system.send(rows[300:])
     assert system.wait_for_count(600) == expected(rows)
-    assert "it rests until the broker has told whose it is" in running.output()
+    assert "this one rests until the broker has told whose it is" in running.output()

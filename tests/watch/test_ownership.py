@@ -15,20 +15,20 @@ REST_SECONDS = 6.0
 
 
 class SharedLog:
-    """A log of which another worker may claim a partition at any time."""
+    """A log of which another worker may claim partitions at any time."""
 
     def __init__(self) -> None:
         self.rows: dict[bytes, bytes] = {}
-        self.taken_over = False
+        self.taken_over: set[int] = set()
         self.claims = 0
 
-    async def take_over(self, _partition: int, _abandoned: Callable[[], bool]) -> dict[bytes, bytes]:
+    async def take_over(self, partition: int, _abandoned: Callable[[], bool]) -> dict[bytes, bytes]:
         self.claims += 1
-        self.taken_over = False
+        self.taken_over.discard(partition)
         return dict(self.rows)
 
     async def write(self, partition: int, rows: Sequence[tuple[bytes, bytes]]) -> set[bytes]:
-        if self.taken_over:
+        if partition in self.taken_over:
             raise TakenOverError(f"another worker has taken over partition {partition}")
         self.rows.update(rows)
         return set()
@@ -43,20 +43,26 @@ class Scene:
         self.log = SharedLog()
         self.owned = Ownership(cast("Any", self.log), SpikeSettings(), Rules(), rest_seconds=REST_SECONDS)
 
-    def take(self) -> int | None:
-        """The offset that partition 0 goes on from, if it can be taken."""
-        found = asyncio.run(self.owned.take(0, lambda: False))
+    def take(self, partition: int = 0) -> int | None:
+        """The offset that the partition goes on from, if it can be taken."""
+        found = asyncio.run(self.owned.take(partition, lambda: False))
         return None if found is None else found.cursor.following
 
     def save(self, offset: int) -> None:
-        """Handle the record at the offset."""
+        """Handle the record at the offset of partition 0."""
         owned = self.owned.get(0)
         assert owned is not None
         owned.cursor.pass_over(offset)
         try:
             asyncio.run(self.owned.save(owned, []))
         except TakenOverError as error:
-            self.owned.lose(0, error)
+            self.owned.lose(error)
+
+    def lose(self) -> None:
+        """Learn, in saving a record, that another worker has claimed partition 0."""
+        self.take()
+        self.log.taken_over.add(0)
+        self.save(0)
 
 
 @pytest.fixture
@@ -70,32 +76,31 @@ def test_a_log_is_read_once_while_nobody_else_claims_it(scene: Scene) -> None:
     assert (scene.take(), scene.log.claims) == (1, 1)
 
 
-def test_a_partition_that_was_taken_over_rests_until_the_broker_has_told_whose_it_is(scene: Scene) -> None:
-    scene.take()
-    scene.log.taken_over = True
-    scene.save(0)
+def test_who_lost_a_partition_rests_until_the_broker_has_told_whose_it_is(scene: Scene) -> None:
+    scene.lose()
     scene.now += REST_SECONDS - 0.1
-    assert (scene.take(), scene.log.claims) == (None, 1)
+    assert (scene.owned.rests, scene.take(), scene.log.claims) == (True, None, 1)
     # The other one went on meanwhile, and then the broker took the partition from it.
     scene.log.rows[b"\0next:0"] = b"7"
     scene.now += 0.2
-    assert (scene.take(), scene.log.claims) == (7, 2)
+    assert (scene.owned.rests, scene.take(), scene.log.claims) == (False, 7, 2)
+
+
+def test_who_lost_one_partition_holds_none_any_more(scene: Scene) -> None:
+    scene.take(1)
+    scene.lose()
+    assert list(scene.owned) == []
+    assert scene.take(1) is None
 
 
 def test_once_the_broker_has_dealt_anew_nothing_rests(scene: Scene) -> None:
-    scene.take()
-    scene.log.taken_over = True
-    scene.save(0)
+    scene.lose()
     scene.owned.clear()
     assert scene.take() == 0
 
 
 def test_two_workers_that_both_hold_to_a_partition_do_not_take_turns_for_ever(scene: Scene) -> None:
-    scene.take()
-    scene.log.taken_over = True
-    scene.save(0)
+    scene.lose()
     scene.now += REST_SECONDS + 0.1
-    scene.take()
-    scene.log.taken_over = True
     with pytest.raises(TakenOverError):
-        scene.save(1)
+        scene.lose()

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 from prometheus_client import CollectorRegistry
 
@@ -12,6 +14,7 @@ from stream.kafka import StallError
 from stream.metrics import WatchMetrics
 from stream.rules import Rules
 from stream.settings import Settings, WatchSettings
+from stream.watch.log import TakenOverError
 from stream.watch.stage import WatchStage
 
 SETTINGS = Settings(watch=WatchSettings(stall_seconds=5))
@@ -35,17 +38,32 @@ class FakeLog:
         return dict.fromkeys(partitions, 0)
 
 
-async def guard(waiting: int, *, hang: bool) -> None:
-    """Let the stage's two tasks go on until one fails, for at most longer than the limit."""
+class LogOutOfReach:
+    """A log whose broker is gone."""
+
+    async def take_over(self, _partition: int, _abandoned: Any) -> dict[bytes, bytes]:
+        raise KafkaConnectionError
+
+
+def stage_on(log: object) -> WatchStage:
+    """A stage that reads one partition, whose states are in this log."""
 
     def fail(error: Exception) -> None:
         raise error
 
     stage = WatchStage(SETTINGS, Rules(), WatchMetrics(CollectorRegistry(), []), None, fail=fail)
-    stage._log = cast("Any", FakeLog(waiting))
+    stage._log = cast("Any", log)
     stage._owned = stage._ownership(stage._log)
     stage._assigned = frozenset([PLACE])
+    return stage
+
+
+async def guard(waiting: int, *, hang: bool = False, lost: bool = False) -> None:
+    """Let the stage's two tasks go on until one fails, for at most longer than the limit."""
+    stage = stage_on(FakeLog(waiting))
     stage._freeze.start()
+    if lost:
+        stage._owned.lose(TakenOverError("another worker has taken over"))
     if hang:
         await stage._in_hand.acquire()
     tasks = [cast("Any", task).fun(stage) for task in (WatchStage._look_for_work, WatchStage._watch_progress)]
@@ -60,4 +78,16 @@ def test_a_record_in_hand_that_is_never_done_is_a_stall() -> None:
 
 def test_to_have_nothing_to_do_is_no_stall() -> None:
     with pytest.raises(TimeoutError):
-        asyncio.run(guard(0, hang=False))
+        asyncio.run(guard(0))
+
+
+def test_records_that_wait_while_the_partitions_rest_are_no_stall() -> None:
+    with pytest.raises(TimeoutError):
+        asyncio.run(guard(7, lost=True))
+
+
+def test_a_broker_that_is_gone_while_a_log_is_read_is_waited_for() -> None:
+    message = cast("Any", SimpleNamespace(tp=PLACE, partition=0, offset=0, value=b""))
+    stage = stage_on(LogOutOfReach())
+    asyncio.run(stage._take(message))
+    assert list(stage._owned) == []
