@@ -258,9 +258,9 @@ class Alert(Record):
     probability: float
     """Probability of so many negatives or more, had nothing changed."""
     peak_negative: int
-    """Most negatives in a window of that length since the alert began."""
+    """Most negatives in a window of that length since the alert began, or was reopened."""
     topics: dict[str, int] = Field(default_factory=dict)
-    """Topics of the negative events since the alert began, with their counts."""
+    """The most frequent topics of the negatives since the alert began and of late before it, with counts."""
     evidence: list[Evidence] = Field(default_factory=list)
     """The worst events, most negative first."""
     reason: str

@@ -254,13 +254,13 @@ class Baseline:
         self._totals += np.array([negative, total], dtype=np.float32)
         self._cached = None
 
-    def learn_late(self, time: int, now: int, *, weight: float, negative: bool) -> None:
-        """Take a single late event into an interval that has been learned; `now` is how far learning has come."""
+    def learn_late(self, time: int, now: int, *, weight: float, negative: int, total: int) -> None:
+        """Take late events into an interval that has been learned; `now` is how far learning has come."""
         share = 0.5 ** ((now - time) / self._half_life)
         share_of_late = 0.5 ** ((now - time) / self._late_half_life)
         self._counts[_slot_of(time)] += np.float32(weight * share)
         self._recent[0] += np.float32(weight * share_of_late)
-        self._totals += np.array([share * negative, share], dtype=np.float32)
+        self._totals += np.array([share * negative, share * total], dtype=np.float32)
         self._cached = None
 
     def learn_silence(self, start: int, seconds: int) -> None:

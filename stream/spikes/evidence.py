@@ -13,8 +13,9 @@ _EXCERPT_BYTES = 180
 _URL_CHARACTERS = 120
 _TOPICS_OF_AN_EVENT = 3
 _TOPICS = 8
+_COUNTED_TOPICS = 14
 # What the worst events may take of the state's 4 KB.
-_BYTES = 1000
+_BYTES = 820
 
 
 def _cut(text: str) -> str:
@@ -42,9 +43,8 @@ class Proof:
 
         What came before `fresh` gives way: to the same story told again, and first of all where there is no room.
         """
-        self._topics.update(observation.topics)
-        for topic, _ in self._topics.most_common()[_TOPICS:]:
-            del self._topics[topic]
+        for topic in observation.topics:
+            self._count_topic(topic)
         negative = round(observation.negative, 4)
         told = next((entry for entry in self._worst if entry[6] == story), None)
         if told is not None:
@@ -68,6 +68,16 @@ class Proof:
             stale = [entry for entry in self._worst if entry[1] < fresh]
             self._worst.remove(min(stale, key=lambda entry: entry[1]) if stale else self._worst[-1])
 
+    def _count_topic(self, topic: str) -> None:
+        """Where there is no room, the rarest gives way with its count, lest who comes last never has one.
+
+        Source: the Space-Saving algorithm, Metwally, Agrawal and El Abbadi 2005.
+        """
+        if topic not in self._topics and len(self._topics) == _COUNTED_TOPICS:
+            rarest = min(self._topics, key=lambda one: (self._topics[one], one))
+            self._topics[topic] = self._topics.pop(rarest)
+        self._topics[topic] += 1
+
     def forget(self, before: int) -> None:
         """Drop the events before that time."""
         if any(entry[1] < before for entry in self._worst):
@@ -85,8 +95,8 @@ class Proof:
 
     @property
     def topics(self) -> dict[str, int]:
-        """Topics with their counts, the most frequent first."""
-        return dict(sorted(self._topics.items(), key=lambda item: (-item[1], item[0])))
+        """The most frequent topics with their counts, the most frequent first."""
+        return dict(sorted(self._topics.items(), key=lambda item: (-item[1], item[0]))[:_TOPICS])
 
     def worst(self, since: int) -> list[Evidence]:
         """The worst events from that time on, most negative first."""

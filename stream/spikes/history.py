@@ -116,10 +116,7 @@ class History:
         self._newest = max(self._newest, time)
         self.trend.count(time, sentiment, number * (UNIT - weight), number)
         if time // seconds < self._learned:
-            for _ in range(number):
-                self._baseline.learn_late(
-                    time, self._learned * seconds, weight=negative * weight / UNIT, negative=negative
-                )
+            self._learn_late(time, weight=number * weight / UNIT, negative=negative, number=number)
         minute = time // _MINUTE
         if minute >= self._minutes.first:
             self._minutes.add(minute, _OF_MINUTES.total[0], number)
@@ -127,10 +124,13 @@ class History:
                 self._minutes.add(minute, _OF_MINUTES.negative, number)
                 self._minutes.add(minute, _OF_MINUTES.repeated, number * (UNIT - weight))
 
-    def window(self, seconds: int, end: int) -> Counts | None:
-        """Counts of the window of that length that ends with the second `end`; None where not all is kept."""
+    def window(self, seconds: int, end: int, *, whole: bool = True) -> Counts | None:
+        """Counts of the window of that length that ends with the second `end`; None where not all is kept.
+
+        It begins with the first bucket that lies in it as a `whole`, or else with the one that it begins in.
+        """
         ring, columns = self._ring(seconds)
-        first = (end - seconds) // ring.seconds + 1
+        first = (end - seconds) // ring.seconds + (1 if whole else 0)
         return None if first < ring.first else Counts(ring, first, end + 1, columns)
 
     def _ring(self, seconds: int) -> tuple[Ring, Columns]:
@@ -299,8 +299,27 @@ class History:
             alerted=alerted,
         )
 
+    def _learn_late(self, time: int, *, weight: float, negative: bool, number: int) -> None:
+        """Take late events into an hour that has been learned, unless that is a surge."""
+        seconds = self.trend.ring.seconds
+        hour = -(-time // HOUR) * HOUR
+        if hour < self._since // HOUR * HOUR:
+            # The history is longer than it seemed, by the hours of which all was watched.
+            self._baseline.learn_silence(hour, self._since // HOUR * HOUR - hour)
+            self._since = hour
+        grown = self._baseline.hours >= _YOUNG_HOURS
+        if negative and grown and self._share_learned(time // seconds) < 1:
+            return
+        self._baseline.learn_late(
+            time,
+            self._learned * seconds,
+            weight=weight if negative else 0.0,
+            negative=number if negative else 0,
+            total=number,
+        )
+
     def _share_learned(self, bucket: int) -> float:
-        """Share of an interval during an alert that is learned.
+        """Share of an interval during a surge that is learned.
 
         Of each hour no more than a high but usual count, lest a long surge becomes the norm. Hours, since of an
         interval in which next to nothing is expected hardly one event would be learned, and the level would sink.

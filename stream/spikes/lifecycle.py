@@ -132,14 +132,14 @@ class Lifecycle:
         if began:
             if not self._in_refractory(now):
                 self._put_by(now)
-                self.life = self._begin(finding)
+                self.life = self._begin(finding, self.life)
             elif not finding.over:
                 # The surge's aftermath; should it come back in full, its alert goes on.
                 return False
         life = self.life
         assert life is not None  # for the type checker: active, or begun above
         if life.state is AlertState.RESOLVED:
-            life.state, life.resolved, life.strongest = AlertState.PENDING, None, finding
+            self._reopen(life, finding)
         life.hot = now
         life.strongest = min(life.strongest, finding, key=lambda each: each.rank)
         for each in findings:
@@ -167,7 +167,9 @@ class Lifecycle:
         )
 
     @staticmethod
-    def _begin(finding: Finding) -> Life:
+    def _begin(finding: Finding, before: Life | None) -> Life:
+        # Late events may find a surge where an earlier alert began that never fired: it has the same id.
+        goes_on = before is not None and before.started == finding.start
         return Life(
             started=finding.start,
             state=AlertState.PENDING,
@@ -176,7 +178,15 @@ class Lifecycle:
             hot=0,
             peaks={},
             told_peaks={},
+            revision=before.revision if before is not None and goes_on else 0,
         )
+
+    @staticmethod
+    def _reopen(life: Life, finding: Finding) -> None:
+        """Let an alert go on with a surge that is judged by itself, however bad the one before was."""
+        life.state, life.resolved, life.told = AlertState.PENDING, None, False
+        life.severity, life.strongest = Severity.YELLOW, finding
+        life.peaks, life.told_peaks = {}, {}
 
     def _fire(self, life: Life, finding: Finding, now: int) -> bool:
         changed = life.state is not AlertState.FIRING

@@ -21,7 +21,7 @@ def reason(finding: Finding, topics: dict[str, int]) -> str:
     sentence = f"{finding.negative} negatives in {duration(finding.seconds)}"
     if not finding.expected:
         return f"{sentence}, and no history yet that says how many are usual" + _topics(topics)
-    ratio = finding.negative / max(finding.expected, 0.01)
+    ratio = finding.negative / finding.expected
     sentence += f" where {_number(finding.expected)} were expected ({_number(ratio)} ×)"
     if finding.total > finding.negative or finding.expected_share < 0.99:
         share = finding.negative / finding.total

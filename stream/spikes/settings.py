@@ -38,7 +38,7 @@ class SpikeSettings(BaseModel):
     windows_seconds: tuple[int, ...] = (600, 3600, 21600)
     """Lengths of the windows that are tested, all at once."""
     minimum_negatives: int = Field(default=4, ge=1)
-    """Fewer negatives than this in a window are never a surge; of reposts the k-th counts 1/k here."""
+    """Fewer negatives in a window are no surge, but by a `threshold`; of reposts the k-th counts 1/k here."""
     minimum_ratio: float = Field(default=1.2, ge=1)
     """A surge has at least so many times the expected negatives, however sure the test is."""
     threshold: Annotated[tuple[Threshold, ...], BeforeValidator(_as_several)] = ()
@@ -51,7 +51,7 @@ class SpikeSettings(BaseModel):
     """A surge that comes back within this time of its end reopens its alert and opens no new one. Without it, a
     quarter of the time in which one false alarm is accepted, and at most a day."""
     lateness_seconds: int = Field(default=900, ge=0)
-    """How far an event may lag behind the newest of its source partition and still be counted as on time."""
+    """How far an event may lag behind its subject's newest one of the same source partition and still count."""
     interval_seconds: int = Field(default=900, ge=60)
     """Length of the intervals of the trend in `sentiment.windows`. The newest 96 of them are kept, a day of
     quarter hours; what is older is too late to be counted. Windows longer than an hour consist of them."""
@@ -89,13 +89,14 @@ class SpikeSettings(BaseModel):
     @model_validator(mode="after")
     def _intervals_fit_the_windows(self) -> Self:
         if not self._fits(self.interval_seconds):
-            fitting = [seconds for seconds in range(60, DAY + 1, 60) if self._fits(seconds)]
+            fitting = [seconds for seconds in range(60, HOUR + 1, 60) if self._fits(seconds)]
             advice = (
                 f", such as {fitting[0]}" if fitting else "; without one that divides them, choose others"
             )
             raise ValueError(
-                "interval_seconds must be whole minutes, divide every window longer than an hour, and be so long"
-                f" that {BUCKETS} of them cover twice the longest window, and two hours more than it{advice}"
+                "interval_seconds must be whole minutes, divide an hour and every window longer than that, and be"
+                f" so long that {BUCKETS} of them cover twice the longest window, and two hours more than it"
+                + advice
             )
         return self
 
@@ -106,6 +107,7 @@ class SpikeSettings(BaseModel):
         parts = [seconds for seconds in self.windows_seconds if seconds > MINUTE_WINDOWS_SECONDS]
         return (
             interval % 60 == 0
+            and HOUR % interval == 0
             and kept <= BUCKETS * interval
             and all(seconds % interval == 0 for seconds in parts)
         )

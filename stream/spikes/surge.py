@@ -40,7 +40,8 @@ def find_peaks(history: History, settings: SpikeSettings, end: int, *, active: b
         counts = history.window(seconds, end)
         if counts is None:
             continue
-        over = _is_over(settings, counts, seconds)
+        reached = _over_threshold(history, settings, seconds, end)
+        over, counts = reached is not None, reached or counts
         if not over and counts.weight < settings.minimum_negatives:
             continue
         forecast = history.forecast(counts, in_alert=active)
@@ -91,11 +92,11 @@ def find_surges(
     return findings
 
 
-def _is_over(settings: SpikeSettings, counts: Counts, seconds: int) -> bool:
-    return any(
-        seconds == threshold.seconds and counts.negative >= threshold.negatives
-        for threshold in settings.threshold
-    )
+def _over_threshold(history: History, settings: SpikeSettings, seconds: int, end: int) -> Counts | None:
+    """The window's counts if they reach a threshold: rather a bucket too long than to miss what came in time."""
+    wanted = [threshold.negatives for threshold in settings.threshold if threshold.seconds == seconds]
+    counts = history.window(seconds, end, whole=False) if wanted else None
+    return counts if counts is not None and counts.negative >= min(wanted) else None
 
 
 def _is_raised(counts: Counts, forecast: Forecast, settings: SpikeSettings, seconds: int) -> bool:

@@ -22,8 +22,10 @@ from spike_streams import (
 )
 
 from stream.records import AlertState, Severity
+from stream.spikes.evidence import Proof
 from stream.spikes.lifecycle import Finding, Lifecycle
 from stream.spikes.novelty import minhash
+from stream.spikes.reason import reason
 from stream.spikes.settings import SpikeSettings
 from stream.spikes.subject import Subject
 
@@ -81,6 +83,29 @@ def test_what_lingers_after_the_end_of_a_surge_is_no_new_alert() -> None:
     assert cycle.firing
     assert cycle.life.revision == 3
     assert cycle.life.started == 0
+
+
+def test_a_surge_that_comes_back_is_judged_by_itself() -> None:
+    cycle = Lifecycle("x", resolve_after_seconds=1800, refractory_seconds=3600)
+    cycle.see([replace(FINDING, negative=200, excess=1e-5, ratio=50)], 600)
+    assert cycle.life.severity is Severity.RED
+    cycle.life.told = True
+    cycle.pass_time(2400)
+    cycle.see([replace(FINDING, negative=11, ratio=2.2)], 3600)
+    assert (cycle.life.severity, cycle.life.peaks) == (Severity.YELLOW, {600: 11})
+    assert not cycle.life.told, "who heard of the first surge may be asleep in the second"
+    assert cycle.see([replace(FINDING, negative=17, ratio=3.4)], 3700), "it has grown by half"
+
+
+def test_an_alert_that_begins_where_one_did_that_never_fired_goes_on_with_its_revisions() -> None:
+    cycle = Lifecycle("x", resolve_after_seconds=1800, refractory_seconds=3600)
+    cycle.see([replace(FINDING, excess=5)], 600)
+    cycle.pass_time(2400)
+    name = cycle.id
+    # Late events: the window is that of before.
+    assert cycle.see([FINDING], 9000)
+    assert (cycle.id, cycle.life.revision) == (name, 3)
+    assert cycle.life.fired == 9000
 
 
 def test_a_surge_long_after_is_a_new_alert() -> None:
@@ -254,6 +279,29 @@ def test_a_story_that_comes_back_in_a_surge_is_evidence_of_it() -> None:
     others = [observation(10**7 + n, WEEK + 3 + n / 60, negative=0.6) for n in range(1, 40)]
     first = watch(subject, [again, *others])[0]
     assert first.evidence[0].excerpt == "Told again"
+
+
+def test_the_topic_of_a_surge_is_told_however_many_others_there_were() -> None:
+    proof = Proof(5)
+    for number in range(40):
+        proof.add(observation(number, 0, topics=[f"other-{number % 13}"]), 0, number, fresh=0)
+    for number in range(100):
+        proof.add(observation(100 + number, 0, topics=["credit-risk"]), 0, 100 + number, fresh=0)
+    assert next(iter(proof.topics.items())) == ("credit-risk", 100)
+    assert len(proof.topics) == 8
+
+
+def test_of_more_topics_than_are_kept_the_frequent_ones_stay() -> None:
+    proof = Proof(5)
+    for number in range(300):
+        topic = "common" if number % 3 == 0 else f"rare-{number}"
+        proof.add(observation(number, 0, topics=[topic]), 0, number, fresh=0)
+    assert next(iter(proof.topics.items())) == ("common", 100)
+
+
+def test_a_ratio_is_told_however_little_was_expected() -> None:
+    told = reason(replace(FINDING, negative=5, total=5, expected=0.001, expected_share=1), {})
+    assert told == "5 negatives in 10 min where 0.001 were expected (5000 ×)"
 
 
 def test_the_same_surge_has_the_same_id_whoever_finds_it() -> None:

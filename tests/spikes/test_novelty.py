@@ -63,5 +63,5 @@ def test_a_thousand_reposts_weigh_like_a_handful() -> None:
 
 
 def test_stories_are_remembered_for_as_long_as_they_are_told() -> None:
-    others = [f"{number} {UNLIKE[number:]} {number * 7919}" for number in range(12)]
+    others = [f"{number} {UNLIKE[number:]} {number * 7919}" for number in range(15)]
     assert weights(STORY, *others, STORY)[-1] == UNIT // 2

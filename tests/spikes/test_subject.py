@@ -3,7 +3,7 @@
 import json
 import random
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -122,6 +122,13 @@ def test_an_event_too_far_behind_its_own_partition_is_late() -> None:
     assert sum(row.negative for row in rows(subject)) == 1
 
 
+def test_how_far_behind_is_late_is_a_setting() -> None:
+    subject = Subject("x", SpikeSettings(lateness_seconds=3600))
+    subject.observe(observation(0, 10), BUNDLE)
+    assert subject.observe(observation(1, 9.1), BUNDLE) is Outcome.COUNTED
+    assert subject.observe(observation(2, 8.9), BUNDLE) is Outcome.LATE
+
+
 def test_a_partition_that_lags_hours_behind_the_others_is_still_counted_exactly() -> None:
     feed = Feed()
     ahead = feed.between(0, 20, negative=2, neutral=5)
@@ -176,6 +183,37 @@ def test_a_row_is_final_once_its_lateness_has_passed_and_is_told_once() -> None:
     assert subject.take_windows(closed_only=True) == []
 
 
+def test_a_row_is_final_the_later_the_more_lateness_is_accepted() -> None:
+    subject = Subject("x", SpikeSettings(lateness_seconds=3600))
+    subject.observe(observation(0, 0.1), BUNDLE)
+    subject.advance(at(1.2))
+    assert subject.take_windows(closed_only=True) == []
+    subject.advance(at(1.25))
+    assert [row.final for row in subject.take_windows(closed_only=True)] == [True]
+
+
+def test_how_long_an_alert_stays_after_its_surge_is_a_setting() -> None:
+    def resolved(seconds: int) -> datetime:
+        feed, subject = Feed(), Subject("x", SpikeSettings(resolve_after_seconds=seconds))
+        stream = feed.between(0, 48, negative=4, neutral=8) + feed.between(48, 49, negative=60, neutral=8)
+        alerts = watch(subject, [*stream, *feed.between(49, 72, negative=4, neutral=8)])
+        return next(alert.resolved_at for alert in alerts if alert.resolved_at is not None)
+
+    assert resolved(7200) - resolved(1800) == timedelta(seconds=5400)
+
+
+def test_how_soon_the_past_is_forgotten_is_a_setting() -> None:
+    def expected(days: float) -> float:
+        """What is expected of an hour after ten days of four an hour and four of six."""
+        subject = Subject("x", SpikeSettings(half_life_days=days))
+        for hour in range(14 * 24):
+            subject.count(at(hour), 4 if hour < 10 * 24 else 6)
+        end = int(at(14 * 24).timestamp())
+        return subject._history._baseline.forecast(end, end + 3600, moves=False).mean
+
+    assert expected(2) > 1.15 * expected(28)
+
+
 def test_a_row_is_told_again_when_a_lagging_partition_adds_to_it() -> None:
     subject = Subject("x", SETTINGS)
     subject.observe(observation(0, 0.1), BUNDLE)
@@ -228,7 +266,7 @@ def full_subject() -> Subject:
                 signature=generator.choice("ABCD") + f"{generator.randrange(10**20):020}w",
                 excerpt="".join(generator.choices("股市大跌监管调查", k=200)),
                 url=f"https://example.com/{generator.randrange(10**90)}",
-                topics=[f"a-long-topic-name-{generator.randrange(16)}" for _ in range(3)],
+                topics=[f"a-long-topic-name-{generator.randrange(40)}" for _ in range(3)],
             )
             subject.observe(event, "f" * 64)
     return subject

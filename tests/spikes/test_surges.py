@@ -17,9 +17,9 @@ from spike_streams import (
     watched,
 )
 
-from stream.records import Alert, AlertState
+from stream.records import Alert, AlertState, Observation, Position
 from stream.spikes.novelty import minhash
-from stream.spikes.settings import SpikeSettings
+from stream.spikes.settings import SpikeSettings, Threshold
 from stream.spikes.subject import Subject
 
 
@@ -196,3 +196,50 @@ def test_a_surge_in_a_backlog_is_found_in_its_own_time() -> None:
         for place in range(80)
     ]
     assert fired(watch(subject, backlog))
+
+
+def test_a_surge_that_is_told_hours_late_is_no_norm_either() -> None:
+    def expected_after(delay: float) -> float:
+        feed, subject = watched()
+        burst = feed.between(WEEK, WEEK + 6, negative=60)
+        quiet = feed.between(WEEK + 6, WEEK + 40, **ORDINARY)
+        if delay:
+            cut = [event for event in quiet if event.time < at(WEEK + 6 + delay)]
+            late = [
+                event.model_copy(update={"position": Position(topic="b", partition=1, offset=n)})
+                for n, event in enumerate(burst)
+            ]
+            watch(subject, [*cut, *late, *quiet[len(cut) :]])
+        else:
+            watch(subject, [*burst, *quiet])
+        return subject.take_windows(closed_only=True)[-1].expected_negative or 0.0
+
+    assert expected_after(10) < 1.2 * expected_after(0)
+
+
+def test_a_history_that_arrives_after_its_last_event_is_as_long_as_it_is() -> None:
+    def expected_after(*parts: list[Observation]) -> float:
+        subject = Subject("x", SETTINGS)
+        watch(subject, [event for part in parts for event in part])
+        return subject.take_windows(closed_only=True)[-1].expected_negative or 0.0
+
+    history = [
+        event.model_copy(update={"position": Position(topic="b", partition=1, offset=n)})
+        for n, event in enumerate(Feed().between(0, 20, negative=10))
+    ]
+    first, after = [observation(0, 20.5)], Feed(2).between(21, 31, negative=10)
+    after = [
+        event.model_copy(update={"position": Position(topic="c", partition=1, offset=n)})
+        for n, event in enumerate(after)
+    ]
+    assert expected_after(first, history, after) == pytest.approx(
+        expected_after(history, first, after), rel=0.2
+    )
+
+
+def test_a_threshold_of_hours_counts_all_that_came_within_them() -> None:
+    settings = SpikeSettings(threshold=Threshold(negatives=4, seconds=21_600))
+    subject = Subject("x", settings)
+    hours = [(0, 14, 59), (1, 56, 40), (3, 53, 20), (6, 0, 0)]
+    events = [observation(n, h + m / 60 + s / 3600) for n, (h, m, s) in enumerate(hours)]
+    assert len(fired(watch(subject, events))) == 1
