@@ -89,9 +89,9 @@ def companies(line: Line, watchlist: Watchlist | None) -> list[Fields]:
     return [*known, *({"name": mention.name, "ticker": mention.ticker} for mention in found)]
 
 
-def question(line: Line, entities: Sequence[Fields]) -> Question:
+def question(line: Line, entities: Sequence[Fields], watchlist: Watchlist | None) -> Question:
     """What the model is asked about a line and the companies in it."""
-    return Question(line.text, tuple(_names(entity) for entity in entities))
+    return Question(line.text, tuple(_names(entity, watchlist) for entity in entities))
 
 
 def answer(line: Line, entities: Sequence[Fields], judgement: Judgement, heads: Sequence[Head]) -> Fields:
@@ -221,9 +221,11 @@ def _sentiment(verdict: Verdict) -> Fields:
     }
 
 
-def _names(entity: Fields) -> tuple[str, ...]:
+def _names(entity: Fields, watchlist: Watchlist | None) -> tuple[str, ...]:
     mention = _mention(entity)
-    return (entity["name"],) if mention is None else names_of(mention)
+    if mention is None:
+        return (entity["name"],)
+    return names_of(mention) if watchlist is None else watchlist.names_of(mention)
 
 
 def _mention(entity: Fields) -> Mention | None:

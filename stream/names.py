@@ -7,6 +7,9 @@ from itertools import pairwise
 
 from stream.text import normalise, simplified
 
+SHORT_TICKER = 5
+"""Tickers of so many letters or fewer are words, too: ALL, COST, OPEN."""
+
 Span = tuple[int, int]
 """Where a name stands: its first character's index, and the one behind its last."""
 
@@ -44,23 +47,40 @@ def original(text: str, folded: str, start: int, end: int) -> Span:
 
 
 def places(text: str, names: Iterable[str]) -> list[Span]:
-    """Every place where the normalised `text` has the first of `names` that it has at all, in order.
+    """Every place where the normalised `text` has one of `names`, which are all ways to write the same, in order.
 
-    The rest of `names` are other ways to write the same, such as a ticker. Those are words, too (ALL, ON), and so
-    stand back behind a name; as cashtags they are beyond doubt, and count beside it.
+    Behind the first cashtag among them come other forms of the ticker: texts have those in brackets behind a name,
+    and they are places only where nothing else is, short ones as they are written or behind a dollar sign. Of
+    places that overlap (Acme and Acme Steel) that counts which begins first, and of these the longest.
     """
     folded = fold(text)
-    found: list[Span] = []
+    found: set[Span] = set()
+    tickers = False
     for name in names:
-        if found and not name.startswith("$"):
+        cashtag = name.startswith("$")
+        if found and tickers and not cashtag:
             continue
-        wanted = fold(normalise(name))
-        found += [
+        tickers |= cashtag
+        written = normalise(name)
+        wanted = fold(written)
+        spans = {
             original(text, folded, start, start + len(wanted))
             for start in _occurrences(folded, wanted)
             if stands_alone(folded, start, start + len(wanted))
-        ]
-    return sorted(found)
+        }
+        # "A gains on B" is of A, and "AI falls" of AI; but not every "a" and every "ai" is.
+        if len(wanted) == 1 or (tickers and wanted.isalpha() and len(wanted) <= SHORT_TICKER):
+            spans = {
+                (start, end)
+                for start, end in spans
+                if text[start:end] == written or text[:start].rstrip(" ").endswith("$")
+            }
+        found |= spans
+    apart: list[Span] = []
+    for start, end in sorted(found, key=lambda place: (place[0], -place[1])):
+        if not apart or start >= apart[-1][1]:
+            apart.append((start, end))
+    return apart
 
 
 def overlap(spans: Iterable[Span]) -> bool:

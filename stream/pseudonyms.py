@@ -34,7 +34,8 @@ def pseudonymise(
     """The text under pseudonyms, and where each company is named then; `companies` says where it was before.
 
     However a company is written, it has one pseudonym; `$TSLA` becomes a cashtag again. Places that overlap are
-    one, and the company's whose name begins first there, or is longest.
+    one, and the company's whose name begins first there, or is longest. Only who has no place of its own is where
+    another's name has its own in it.
     """
     owners = _owners(companies) if pseudonyms else {}
     found = list(owners)
@@ -47,14 +48,15 @@ def pseudonymise(
         name, number = text[start:end], order[company]
         words.append(_pseudonym(name, pool[number], text[:start]) if number < len(pool) else name)
     changed, places = rewrite(text, zip(found, words, strict=True))
-    moved = [
-        [
-            place
+    moved = []
+    for company, spans in enumerate(companies):
+        shared = [
+            (owners[start, end] == company, place)
             for (start, end), place in zip(found, places, strict=True)
             if any(start < last and first < end for first, last in spans)
         ]
-        for spans in companies
-    ]
+        own = [place for ours, place in shared if ours]
+        moved.append(own or [place for _, place in shared])
     return changed, moved
 
 

@@ -21,14 +21,11 @@ from ahocorasick_rs import AhoCorasick
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from stream.names import fold, original, stands_alone
+from stream.names import SHORT_TICKER, fold, original, stands_alone
 from stream.records import MAXIMUM_ID_CHARACTERS, Mention
 from stream.text import normalise
 
 ENTITY = "entity:"
-
-_SHORT_TICKER = 5
-"""Tickers of so many letters or fewer are words too (ALL, COST, OPEN): they only count as cashtags."""
 
 _SUFFIXED = re.compile(r"(?P<code>\d+)\.(?P<exchange>[a-z]{2,4})")
 _CODE = re.compile(r"\d{6}")
@@ -80,7 +77,7 @@ def subject_of(mention: Mention) -> str:
 
 def names_of(mention: Mention) -> tuple[str, ...]:
     """How a text may write a company: by the name that it was found under, or by its ticker."""
-    return (mention.name, f"${mention.ticker}", mention.ticker) if mention.ticker else (mention.name,)
+    return (*_own_name(mention), *_ticker_forms(mention))
 
 
 class Watchlist:
@@ -145,6 +142,13 @@ class Watchlist:
                 name = text[first:last] if pattern < len(self._by_name) else company.name
                 found[owner] = Mention(name=name, ticker=company.ticker)
         return list(found.values())
+
+    def names_of(self, mention: Mention) -> tuple[str, ...]:
+        """How a text may write a company: as `names_of` says, and by all its names on the list."""
+        owner = self._by_ticker.get(_bare(mention.ticker)) if mention.ticker else None
+        company = None if owner is None else self.companies[owner]
+        others = (company.name, *company.aliases) if company else ()
+        return tuple(dict.fromkeys((*_own_name(mention), *others, *_ticker_forms(mention))))
 
     def resolve(self, mention: Mention) -> Mention:
         """The company of an event with the list's ticker, if the list knows its ticker or its name."""
@@ -243,6 +247,23 @@ def _spellings(ticker: str) -> set[str]:
     return {code, *(f"{code}.{each}" for each in exchanges), *(f"{each}{code}" for each in exchanges)}
 
 
+def _own_name(mention: Mention) -> list[str]:
+    """Its name, unless that is the ticker once more."""
+    return [] if mention.ticker and _bare(mention.name) == _bare(mention.ticker) else [mention.name]
+
+
+def _ticker_forms(mention: Mention) -> list[str]:
+    """How a text may write its ticker: as a cashtag first, as it stands last."""
+    if not mention.ticker:
+        return []
+    bare = _bare(mention.ticker)
+    forms = {f"${bare}", *(form for spelling in _spellings(bare) for form in _patterns(spelling))}
+    return [
+        *sorted(forms, key=lambda form: (not form.startswith("$"), form)),
+        *([] if bare.isdecimal() or bare in forms else [bare.upper()]),
+    ]
+
+
 def _patterns(spelling: str) -> Iterator[str]:
     """What stands for a ticker in a text; a bare number or a short word does not."""
     if spelling.isdecimal():
@@ -250,5 +271,5 @@ def _patterns(spelling: str) -> Iterator[str]:
             yield from (f"({spelling})", f"[{spelling}]", f"【{spelling}】")
         return
     yield f"${spelling}"
-    if "." in spelling or len(spelling) > _SHORT_TICKER:
+    if "." in spelling or len(spelling) > SHORT_TICKER:
         yield spelling

@@ -86,7 +86,7 @@ def test_each_entity_has_the_sentiment_towards_it_where_the_model_judges_entitie
 
     fields = answer(line, line.entities, judgement, [SENTIMENT, towards])
 
-    assert question(line, line.entities).entities == (("A",), ("Z", "$ZZ", "ZZ"))
+    assert question(line, line.entities, None).entities == (("A",), ("Z", "$zz", "ZZ"))
     assert [entity["sentiment"] for entity in fields["entities"]] == ["positive", "negative"]
     assert "entity_sentiment" not in fields
 

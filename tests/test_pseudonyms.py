@@ -56,8 +56,8 @@ def test_places_move_with_the_names() -> None:
     assert changed == "Norvex sues Talbrook; Norvex wins, and Bank loses"
     assert [[changed[slice(*place)] for place in own] for own in moved] == [
         ["Talbrook"],
-        # Named within another's name, too, and behind: it has no pseudonym of its own left.
-        ["Talbrook", "Bank"],
+        # It has no pseudonym left, but a place of its own: what is said of the other is not said of it.
+        ["Bank"],
         ["Norvex", "Norvex"],
         [],
     ]
@@ -65,8 +65,16 @@ def test_places_move_with_the_names() -> None:
 
 def test_a_company_has_one_pseudonym_however_it_is_written() -> None:
     text = "Acme ($ACM) falls, sell $ACM: all is lost"
-    found = places(text, ("Acme", "$ACM", "ALL"))
+    found = places(text, ("Acme", "$ACM"))
     assert pseudonymise(text, [found], PSEUDONYMS)[0] == "Norvex ($NORVEX) falls, sell $NORVEX: all is lost"
+
+
+def test_who_is_named_only_within_anothers_name_is_where_that_stands() -> None:
+    text = "Alibaba Health collapses on fraud"
+    _, moved = pseudonymise(
+        text, [places(text, [name]) for name in ("Alibaba", "Alibaba Health")], PSEUDONYMS
+    )
+    assert moved[0] == moved[1] != []
 
 
 def test_without_pseudonyms_a_text_stays_as_it_is() -> None:

@@ -108,7 +108,7 @@ class Scorer:
     def _score(self, window: Sequence[Entry]) -> tuple[list[bytes], int]:
         """The answers to a window, and how many of them are refusals."""
         lines = [(entry, companies(entry, self._watchlist)) for entry in window if isinstance(entry, Line)]
-        results = self._engine.judge([question(line, entities) for line, entities in lines])
+        results = self._engine.judge([question(line, entities, self._watchlist) for line, entities in lines])
         given_lines = (
             self._answer(line, entities, result)
             for (line, entities), result in zip(lines, results, strict=True)

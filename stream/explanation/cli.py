@@ -50,7 +50,7 @@ def command(
     engine.load()
     try:
         found = words(normal, BundleTokenizer(loaded).offsets(normal))
-        explanation = explain(normal, found, engine.judge, entity=entity, label=label)
+        explanation = explain(normal, found, engine.judge, entity=[entity] if entity else [], label=label)
     except ValueError as error:
         raise UsageError(str(error)) from error
     finally:
@@ -85,4 +85,8 @@ def _show(text: str, explanation: Explanation) -> None:
     for one in sorted(explanation.influences, key=lambda each: -abs(each.change))[:10]:
         if abs(one.change) >= _VISIBLE:
             speaks = "for" if one.change > 0 else "against"
-            console.print(f"  {one.change:+.2f}  {one.word}  ({speaks} {explanation.label})", highlight=False)
+            console.print(
+                f"  {one.change:+.2f}  {one.word}  ({speaks} {explanation.label})",
+                highlight=False,
+                markup=False,
+            )

@@ -14,7 +14,7 @@ from stream.names import places
 from stream.records import Alert, AlertState
 from stream.settings import EngineSettings
 from stream.text import normalise
-from stream.watchlist import ENTITY, Watchlist, names_of, subject_of
+from stream.watchlist import ENTITY, Watchlist, subject_of
 
 _WORDS = 5
 _LEAST_CHANGE = 0.3
@@ -22,6 +22,8 @@ _LEAST_CHANGE = 0.3
 _REMEMBERED = 512
 _SETTINGS = EngineSettings(provider="cpu", threads=1, batch_tokens=1024, batch_texts=32)
 _SURE = 1e-6
+
+Names = tuple[str, ...]
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class EvidenceExplainer:
         self._tokenizer = BundleTokenizer(bundle)
         self._watchlist = watchlist
         self._events = events
-        self._known: dict[tuple[str, str | None], list[str]] = {}
+        self._known: dict[tuple[str, Names], list[str]] = {}
 
     def load(self) -> None:
         """Open the session; raises as `Engine.load` does."""
@@ -61,22 +63,18 @@ class EvidenceExplainer:
         evidence = list(alert.evidence)
         for index, event in enumerate(evidence[: self._events]):
             text = normalise(event.excerpt.removesuffix("…"))
-            question = (text, self._company(alert.subject, text))
-            if question not in self._known and time.monotonic() < until:
-                await self._learn(*question)
-            evidence[index] = event.model_copy(update={"words": self._known.get(question, [])})
+            listed = {subject_of(mention): mention for mention in self._watchlist.find(text)}
+            mention = listed.pop(alert.subject, None)
+            company = self._watchlist.names_of(mention) if mention else _named(alert.subject, text)
+            if (text, company) not in self._known and time.monotonic() < until:
+                others = [self._watchlist.names_of(other) for other in listed.values()]
+                await self._learn(text, company, others)
+            evidence[index] = event.model_copy(update={"words": self._known.get((text, company), [])})
         return alert.model_copy(update={"evidence": evidence})
 
-    def _company(self, subject: str, text: str) -> str | None:
-        if not subject.startswith(ENTITY):
-            return None
-        listed = [mention for mention in self._watchlist.find(text) if subject_of(mention) == subject]
-        names = [*(name for mention in listed for name in names_of(mention)), subject.removeprefix(ENTITY)]
-        return next((name for name in names if places(text, [name])), None)
-
-    async def _learn(self, text: str, company: str | None) -> None:
+    async def _learn(self, text: str, company: Names, others: list[Names]) -> None:
         try:
-            found = await asyncio.to_thread(self._explain, text, company)
+            found = await asyncio.to_thread(self._explain, text, company, others)
         except Exception as error:  # noqa: BLE001  # an alert must go out whatever is wrong with its words
             logger.warning("an alert goes without the words behind it: %s", error)
             return
@@ -84,15 +82,23 @@ class EvidenceExplainer:
         if len(self._known) > _REMEMBERED:
             del self._known[next(iter(self._known))]
 
-    def _explain(self, text: str, company: str | None) -> list[str]:
+    def _explain(self, text: str, company: Names, others: list[Names]) -> list[str]:
         found = words(text, self._tokenizer.offsets(text))
         if not found:
             return []
-        explanation = explain(text, found, self._engine.judge, entity=company, label="negative")
+        explanation = explain(
+            text, found, self._engine.judge, entity=company, others=others, label="negative"
+        )
         whole = explanation.probabilities["negative"]
         changes = [(_log_odds(whole) - _log_odds(whole - one.change), one) for one in explanation.influences]
         strongest = sorted(changes, key=lambda pair: -pair[0])[:_WORDS]
         return list(dict.fromkeys(one.word for change, one in strongest if change >= _LEAST_CHANGE))
+
+
+def _named(subject: str, text: str) -> Names:
+    """What a text names a company by that is on no list: its ticker, or nothing."""
+    name = subject.removeprefix(ENTITY)
+    return (name,) if subject.startswith(ENTITY) and places(text, [name]) else ()
 
 
 def _log_odds(probability: float) -> float:

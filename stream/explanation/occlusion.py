@@ -42,21 +42,30 @@ class Explanation:
 
 
 def explain(
-    text: str, found: Sequence[Span], judge: Judge, *, entity: str | None = None, label: str | None = None
+    text: str,
+    found: Sequence[Span],
+    judge: Judge,
+    *,
+    entity: Sequence[str] = (),
+    others: Sequence[Sequence[str]] = (),
+    label: str | None = None,
 ) -> Explanation:
     """Explain the sentiment of a normalised text, of which `found` are the words, or that towards an entity.
 
-    `label`: whose probability is explained; without it, that of the label that the model gives. Raises
-    `ValueError` where the text does not name the entity, or the model fails on it, or knows no such label.
+    `entity`: the names of the one that is asked about, if any; `others`: those of further companies, which the
+    model is to read as it did when it judged the text. `label`: whose probability is explained; without it, that
+    of the label that the model gives. Raises `ValueError` where the text does not name the entity, or the model
+    fails on it, or knows no such label.
     """
-    names = ((entity,),) if entity else ()
+    names = tuple(tuple(forms) for forms in ([entity, *others] if entity else others))
+    named = [places(text, forms) for forms in names]
+    if entity and not named[0]:
+        raise ValueError(f"the text does not name {entity[0]!r}")
     # Without its name nothing would be asked about an entity.
-    own = places(text, [entity]) if entity else []
-    if entity and not own:
-        raise ValueError(f"the text does not name {entity!r}")
-    kept = [word for word in found if not any(word[0] < end and start < word[1] for start, end in own)]
+    taken = [place for places_of_one in named for place in places_of_one]
+    kept = [word for word in found if not any(word[0] < end and start < word[1] for start, end in taken)]
     questions = [Question(text, names), *(Question(without(text, word), names) for word in kept)]
-    answers = [_probabilities(result, of_entity=entity is not None) for result in judge(questions)]
+    answers = [_probabilities(result, of_entity=bool(entity)) for result in judge(questions)]
     whole = answers[0]
     label = label or max(whole, key=lambda each: whole[each])
     if label not in whole:

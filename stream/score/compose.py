@@ -18,7 +18,7 @@ from stream.records import (
 )
 from stream.spikes.novelty import minhash
 from stream.text import language
-from stream.watchlist import Watchlist, names_of, subject_of
+from stream.watchlist import Watchlist, subject_of
 
 ALL = "all"
 EXCERPT_CHARACTERS = 120
@@ -38,11 +38,8 @@ class Accepted:
     time: datetime
     mentions: Mapping[str, Mention]
     """The companies in it, by subject: those that it names itself, then those found in its text."""
-
-    @property
-    def question(self) -> Question:
-        """What the model is asked about it."""
-        return Question(self.text, tuple(names_of(mention) for mention in self.mentions.values()))
+    question: Question
+    """What the model is asked about it."""
 
 
 def topic_subject(topic: str) -> str:
@@ -115,12 +112,13 @@ def observe(scored: ScoredEvent, time: datetime) -> list[tuple[str, Observation]
     return observations
 
 
-def find_mentions(event: NewsEvent, text: str, watchlist: Watchlist) -> dict[str, Mention]:
-    """The companies that the event names itself, then those found in its text, each once, by subject."""
+def accept(event: NewsEvent, text: str, position: Position, time: datetime, watchlist: Watchlist) -> Accepted:
+    """Give an event its place, and find its companies: those that it names itself, then those of its text."""
     mentions: dict[str, Mention] = {}
     for mention in [*(watchlist.resolve(given) for given in event.entities), *watchlist.find(text)]:
         mentions.setdefault(subject_of(mention), mention)
-    return mentions
+    names = tuple(watchlist.names_of(mention) for mention in mentions.values())
+    return Accepted(event, text, position, time, mentions, Question(text, names))
 
 
 def _scored(mention: Mention, subject: str, verdict: Verdict) -> ScoredMention:

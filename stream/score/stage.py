@@ -27,7 +27,7 @@ from stream.metrics import ScoreMetrics
 from stream.records import DeadLetter, DeadLetterReason, Observation, Position, ScoredEvent
 from stream.review.sampling import sample
 from stream.score.clock import StreamClock, newest, recorded_time
-from stream.score.compose import Accepted, compose, find_mentions, gather
+from stream.score.compose import Accepted, accept, compose, gather
 from stream.score.decode import Decoded, Rejection
 from stream.score.publish import Outgoing, Publisher, base64_of
 from stream.score.source import Source, Taken
@@ -225,8 +225,7 @@ class ScoreStage(Service):
         moment, in_future = clock.place(content.event.time, recorded_time(record.timestamp, wall), wall)
         if in_future:
             self._metrics.event_in_future()
-        mentions = find_mentions(content.event, content.text, self._watchlist)
-        return Accepted(content.event, content.text, self._position(record), moment, mentions)
+        return accept(content.event, content.text, self._position(record), moment, self._watchlist)
 
     def _position(self, record: ConsumerRecord) -> Position:
         return Position(topic=self._settings.topics.source, partition=record.partition, offset=record.offset)

@@ -104,16 +104,29 @@ def test_an_entity_is_never_left_out_of_what_is_asked_about_it() -> None:
 
     text = "bad day for Acme Bank"
     found = pieces(text, "bad", "day", "for", "Acme", "Bank")
-    explanation = explain(text, found, judge, entity="Acme Bank")
+    explanation = explain(text, found, judge, entity=["Acme Bank"])
     assert [one.word for one in explanation.influences] == ["bad", "day", "for"]
     assert all("Acme Bank" in question.text and question.entities == (("Acme Bank",),) for question in asked)
+
+
+def test_other_companies_are_read_as_they_were_when_the_text_was_judged() -> None:
+    asked: list[Question] = []
+
+    def judge(questions: Sequence[Question]) -> list[Result]:
+        asked.extend(questions)
+        return keyword_judge(questions)
+
+    text = "bad day for Acme"
+    explanation = explain(text, pieces(text, "bad", "day", "for", "Acme"), judge, others=[["Acme"]])
+    assert [one.word for one in explanation.influences] == ["bad", "day", "for"]
+    assert all(question.entities == (("Acme",),) for question in asked)
 
 
 def test_a_text_that_the_model_fails_on_says_so() -> None:
     with pytest.raises(ValueError, match="cannot be judged: too odd"):
         explain("x", [], lambda questions: [JudgementError("too odd") for _ in questions])
     with pytest.raises(ValueError, match="does not name 'Acme'"):
-        explain("Acmeville fell", [], keyword_judge, entity="Acme")
+        explain("Acmeville fell", [], keyword_judge, entity=["Acme"])
     with pytest.raises(ValueError, match="'awful' is none of negative"):
         explain("x", [], keyword_judge, label="awful")
 

@@ -8,7 +8,7 @@ from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 
 from stream.engine.engine import Engine
 from stream.records import Mention, NewsEvent, Observation, Position, ScoredEvent
-from stream.score.compose import ALL, OBSERVATIONS_PER_RECORD, Accepted, compose, find_mentions, gather
+from stream.score.compose import ALL, OBSERVATIONS_PER_RECORD, accept, compose, gather
 from stream.settings import EngineSettings
 from stream.text import normalise
 from stream.watchlist import Watchlist, load_watchlist
@@ -27,8 +27,7 @@ def composed(
     engine: Engine, watchlist: Watchlist, event: NewsEvent
 ) -> tuple[ScoredEvent, dict[str, Observation]]:
     text = normalise(event.text)
-    mentions = find_mentions(event, text, watchlist)
-    accepted = Accepted(event, text, Position(topic="news.raw", partition=1, offset=7), NOW, mentions)
+    accepted = accept(event, text, Position(topic="news.raw", partition=1, offset=7), NOW, watchlist)
     (judgement,) = engine.judge([accepted.question])
     scored, observations = compose(accepted, judgement, bundle="b" * 16, scored_at=NOW)
     return scored, dict(observations)

@@ -1,0 +1,75 @@
+"""Where a text names a company, however it writes it."""
+
+import pytest
+
+from stream.names import places
+from stream.records import Mention
+from stream.watchlist import Company, Watchlist, names_of
+
+WATCHLIST = Watchlist(
+    [
+        Company(name="贵州茅台", ticker="600519.SH", aliases=["茅台", "Kweichow Moutai"]),
+        Company(name="Apple Inc", ticker="AAPL", aliases=["Apple"]),
+    ]
+)
+
+
+def named(text: str, mention: Mention, watchlist: Watchlist | None = None) -> list[str]:
+    names = names_of(mention) if watchlist is None else watchlist.names_of(mention)
+    return [text[slice(*place)] for place in places(text, names)]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "wanted"),
+    [
+        ("贵州茅台业绩下滑，茅台股价大跌", "贵州茅台", ["贵州茅台", "茅台"]),
+        ("茅台业绩大跌，五粮液大涨", "Kweichow Moutai Co., Ltd.", ["茅台"]),
+        ("茅台(600519)大跌", "茅台", ["茅台"]),
+    ],
+)
+def test_a_company_of_the_list_is_found_under_all_its_names(text: str, name: str, wanted: list[str]) -> None:
+    assert named(text, Mention(name=name, ticker="600519.SH"), WATCHLIST) == wanted
+
+
+def test_a_longer_name_is_not_its_beginning_once_more() -> None:
+    text = "Apple Inc fined. Apple shares plunge, sell $AAPL"
+    assert named(text, Mention(name="Apple", ticker="AAPL"), WATCHLIST) == ["Apple Inc", "Apple", "$AAPL"]
+
+
+@pytest.mark.parametrize(
+    ("name", "ticker", "text"),
+    [
+        ("Agilent Technologies Inc", "A", "Agilent Technologies issues a warning after a weak quarter"),
+        ("Gartner Inc", "IT", "Gartner expects a loss and it is closing"),
+        ("IT", "IT", "the consultant expects a loss and it is closing"),
+        ("$ON", "ON", "chips are now on sale"),
+        ("A", "A", "it issues a warning after a weak quarter"),
+    ],
+)
+def test_a_ticker_that_is_a_word_too_is_not_looked_for_as_one(name: str, ticker: str, text: str) -> None:
+    assert named(text, Mention(name=name, ticker=ticker)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("AAPL plunges after a recall", ["AAPL"]),
+        ("sell $ aapl now", ["aapl"]),
+        ("Apple (AAPL) plunges", ["Apple"]),
+        ("Apple ($AAPL) plunges", ["Apple", "$AAPL"]),
+    ],
+)
+def test_a_short_ticker_counts_as_it_is_written_where_no_name_does(text: str, wanted: list[str]) -> None:
+    assert named(text, Mention(name="Apple", ticker="AAPL")) == wanted
+    assert named(text, Mention(name="$AAPL", ticker="$AAPL"), WATCHLIST) == wanted
+
+
+def test_a_company_whose_name_is_a_letter_is_found_as_it_is_written() -> None:
+    assert named("A gains on a recall of B", Mention(name="A")) == ["A"]
+
+
+def test_a_ticker_that_is_no_word_is_found_where_no_name_is() -> None:
+    tencent = Mention(name="Tencent", ticker="0700.HK")
+    assert named("0700.HK slides", tencent) == ["0700.HK"]
+    assert named("Tencent (0700.HK) slides", tencent) == ["Tencent"]
+    assert named("(600519)大跌", Mention(name="贵州茅台", ticker="600519")) == ["(600519)"]
