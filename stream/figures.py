@@ -56,7 +56,13 @@ _NUMBER = re.compile(
 )
 _CURRENCY = re.compile(
     rf"(?a:(?<![A-Za-z])({'|'.join(map(re.escape, sorted(_CURRENCIES_BEFORE, key=len, reverse=True)))}))"
-    r"\s?([-\u2212]?)$",
+    r"(?:\s?([-\u2212]?)|\()$",
+    re.IGNORECASE,
+)
+# Behind these a figure alone in brackets is a loss. Behind other words it explains, as in `phones (61.5 million)`.
+_LOST = re.compile(
+    r"(?:\b(?:EPS|EBITDA?|FFO|earnings|income|loss(?:es)?|cash flow)\b[^\d,;()]{0,28}"
+    r"|\b(?:vs?|versus|against|from)\.? ?)\($",
     re.IGNORECASE,
 )
 # With these before it a number is part of a word, a date, a time or a version.
@@ -153,6 +159,7 @@ def _is_range(text: str, one: Figure, other: Figure) -> bool:
 
 
 def _numbers(text: str) -> Iterator[Figure]:
+    lost: tuple[str | None, str | None] | None = None
     for match in _NUMBER.finditer(text):
         number, unit = match["number"], (match["unit"] or "").lower()
         start = match.start()
@@ -172,15 +179,25 @@ def _numbers(text: str) -> Iterator[Figure]:
             (whole and _is_name(number, before)) or _COUNTED.match(text, match.end())
         ):
             continue
+        code = _CURRENCIES_BEFORE[currency[1].lower()] if currency else _CURRENCIES_BEHIND.get(unit)
+        magnitude = match["magnitude"].lower() if match["magnitude"] else None
+        # $(0.42) or ($0.42); what is held against a loss is written alike.
+        outside = currency is not None and currency[0].endswith("(")
+        inside = not minus and before.endswith("(") and (lost == (code, magnitude) or _LOST.search(before))
+        is_loss = bool(outside or inside) and not match["share"] and text.startswith(")", match.end())
+        lost = (code, magnitude) if is_loss else None
+        if is_loss and not outside:
+            # The bracket is its minus.
+            start, before = start - 1, before[:-1]
         falls = _FALLS.search(before) is not None
         value = float(re.sub(r"[,\s]", "", number)) * (0.01 if unit in _HUNDREDTHS else 1)
-        value = -value if falls or minus or (currency and currency[2]) else value
+        value = -value if falls or minus or is_loss or (currency and currency[2]) else value
         yield Figure(
             place=(start, match.end()),
             low=value,
             high=value,
-            magnitude=match["magnitude"].lower() if match["magnitude"] else None,
-            currency=_CURRENCIES_BEFORE[currency[1].lower()] if currency else _CURRENCIES_BEHIND.get(unit),
+            magnitude=magnitude,
+            currency=code,
             is_share=match["share"] is not None,
             is_whole=whole,
             is_change=falls or _RISES.search(before) is not None,

@@ -56,6 +56,51 @@ def test_of_two_figures_that_are_compared_it_says_which_is_the_greater(text: str
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [
+        ("EPS ($0.42) vs. ($0.50) est", "EPS ($0.42 more) vs. ($0.50 less) est"),
+        ("EPS $(0.42) vs. $(0.50) est", "EPS $(0.42 more) vs. $(0.50 less) est"),
+        ("EPS (0.42) vs (0.50) est", "EPS (0.42 more) vs (0.50 less) est"),
+        ("EPS ($0.10) vs $0.08 est", "EPS ($0.10 less) vs $0.08 more est"),
+        ("EPS $0.10 vs ($0.12) last year", "EPS $0.10 more vs ($0.12 less) last year"),
+        ("EPS ($0.42), consensus ($0.50)", "EPS ($0.42 more), consensus ($0.50 less)"),
+        ("FFO of $(0.42) from $(0.50)", "FFO of $(0.42 more) from $(0.50 less)"),
+        (
+            "Net income ($4.1M), against ($3.9 million) last year",
+            "Net income ($4.1M less), against ($3.9 million more) last year",
+        ),
+    ],
+)
+def test_a_figure_alone_in_brackets_is_a_loss_behind_the_words_for_what_may_be_one(
+    text: str, wanted: str
+) -> None:
+    assert READING(text)[0] == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        pytest.param("$0.10 ($0.08) last year", "$0.10 more ($0.08 less) last year", id="a reference"),
+        pytest.param("EPS of $4.1M ($3.9M)", "EPS of $4.1M more ($3.9M less)", id="a reference of earnings"),
+        pytest.param(
+            "EUR 4.1 mn (EUR 3.2 mn)", "EUR 4.1 mn more (EUR 3.2 mn less)", id="a reference in euros"
+        ),
+        pytest.param(
+            "9800万元(上年同期:1.2亿元)", "9800万元更少(上年同期:1.2亿元更多)", id="a reference in Chinese"
+        ),
+        pytest.param(
+            "EBIT margin (12%) vs (14%) est", "EBIT margin (12% less) vs (14% more) est", id="a share"
+        ),
+        pytest.param(
+            "revenue ($3.9B) vs est ($4.1B)", "revenue ($3.9B less) vs est ($4.1B more)", id="no earnings"
+        ),
+    ],
+)
+def test_a_reference_or_an_explanation_in_brackets_is_no_loss(text: str, wanted: str) -> None:
+    assert READING(text)[0] == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
         ("Retail sales rose 0.6% vs 0.4% expected", "Retail sales rose 0.6% more vs 0.4% less expected"),
         ("Exports fell 7.5%, consensus was -7.0%", "Exports fell 7.5% less, consensus was -7.0% more"),
         ("GDP同比增长5.3%,预期4.8%,前值5.2%", "GDP同比增长5.3%更多,预期4.8%更少,前值5.2%"),
