@@ -1,14 +1,14 @@
 """What one would use instead, and an oracle that knows the truth; each made to keep the same budget.
 
-A rival takes the times of a subject's negatives and one number, its strictness, and says when it alerts.
-`calibrated` finds the strictness at which it alerts on quiet streams as often as the budget allows. All are given
-what a user does not have: quiet streams of the very kind and rate that they will watch.
+A rival takes the times of a subject's negatives and one number, its strictness, and says when it would alert.
+`calibrated` finds the strictness at which it alerts on quiet streams as often as the budget allows, where a day's
+alerts are one. All are given what a user does not have: quiet streams of the very kind and rate that they will
+watch.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from river.drift import ADWIN, PageHinkley
 from scipy import special
 
@@ -17,14 +17,15 @@ from bench.simulation import STREAMS, Hours, Shape
 BIN = 1 / 6
 """Those that take counts get them by ten minutes."""
 REFRACTORY_HOURS = 24.0
+"""What alerts again within this time is the same alert."""
 WINDOWS = (1 / 6, 1.0, 6.0)
 """Of the oracle, in hours: the detector's own."""
-Rival = Callable[[Hours, float, float], list[float]]
-"""Times of negatives, hours watched, strictness → the hours at which it alerts."""
+Rival = Callable[[Hours, float, float], Hours]
+"""Times of negatives, hours watched, strictness → all hours at which it would alert, in order."""
 
 
-def _first_of_each(hours: npt.NDArray[np.float64]) -> list[float]:
-    """Alerts, with no second one within a day."""
+def _first_of_each(hours: Hours) -> list[float]:
+    """Alerts, with no second one within the pause."""
     alerts: list[float] = []
     for hour in hours.tolist():
         if not alerts or hour - alerts[-1] > REFRACTORY_HOURS:
@@ -46,13 +47,13 @@ def _over(times: Hours, window: float) -> Hours:
 def fixed_threshold(window: float) -> Rival:
     """More negatives than a fixed number within the window, looked at with each event."""
 
-    def alerts(times: Hours, until: float, strictness: float) -> list[float]:  # noqa: ARG001
-        return _first_of_each(times[_over(times, window) > strictness])
+    def alerts(times: Hours, until: float, strictness: float) -> Hours:  # noqa: ARG001
+        return times[_over(times, window) > strictness]
 
     return alerts
 
 
-def z_score(times: Hours, until: float, strictness: float) -> list[float]:
+def z_score(times: Hours, until: float, strictness: float) -> Hours:
     """Ten minutes' count so many deviations over the mean of the day before."""
     ends, counts = _binned(times, until)
     day = round(24 / BIN)
@@ -61,10 +62,11 @@ def z_score(times: Hours, until: float, strictness: float) -> list[float]:
     places = np.arange(day, len(counts))
     mean = (sums[places] - sums[places - day]) / day
     deviation = np.sqrt(np.maximum(1e-9, (squares[places] - squares[places - day]) / day - mean**2))
-    return _first_of_each(ends[places][(counts[places] - mean) / deviation > strictness])
+    hits: Hours = ends[places][(counts[places] - mean) / deviation > strictness]
+    return hits
 
 
-def page_hinkley(times: Hours, until: float, strictness: float) -> list[float]:
+def page_hinkley(times: Hours, until: float, strictness: float) -> Hours:
     """River's PageHinkley on ten minutes' counts, for increases."""
     ends, counts = _binned(times, until)
     detector = PageHinkley(threshold=strictness, mode="up")
@@ -73,10 +75,10 @@ def page_hinkley(times: Hours, until: float, strictness: float) -> list[float]:
         detector.update(count)
         if detector.drift_detected:
             hits.append(end)
-    return _first_of_each(np.array(hits))
+    return np.array(hits)
 
 
-def adwin(times: Hours, until: float, strictness: float) -> list[float]:
+def adwin(times: Hours, until: float, strictness: float) -> Hours:
     """River's ADWIN on ten minutes' counts, where the mean rose."""
     ends, counts = _binned(times, until)
     detector = ADWIN(delta=10.0**-strictness, clock=1)
@@ -86,7 +88,7 @@ def adwin(times: Hours, until: float, strictness: float) -> list[float]:
         detector.update(count)
         if detector.drift_detected and detector.estimation > before:
             hits.append(end)
-    return _first_of_each(np.array(hits))
+    return np.array(hits)
 
 
 def oracle(stream: str, rate: float) -> Rival:
@@ -94,7 +96,7 @@ def oracle(stream: str, rate: float) -> Rival:
     shape = STREAMS[stream].shape
     variances = [_dispersion(stream, window) for window in WINDOWS]
 
-    def alerts(times: Hours, until: float, strictness: float) -> list[float]:
+    def alerts(times: Hours, until: float, strictness: float) -> Hours:
         expected = _cumulated(shape, rate, until + 1)
         best = np.full(len(times), np.inf)
         for window, dispersion in zip(WINDOWS, variances, strict=True):
@@ -102,7 +104,8 @@ def oracle(stream: str, rate: float) -> Rival:
             counts = _over(times, window)
             looks = np.maximum(1.0, (counts - mean) ** 2 / counts / dispersion)
             best = np.minimum(best, _tail(counts, mean, dispersion) * looks * 24 / window)
-        return _first_of_each(times[best < np.exp(-strictness)])
+        hits: Hours = times[best < np.exp(-strictness)]
+        return hits
 
     return alerts
 
@@ -160,6 +163,8 @@ def calibrated(
     for _ in range(14):
         middle = (low + high) / 2
         strictness = float(np.exp(middle))
-        alerts = sum(hour >= warm_up for times in quiet for hour in rival(times, hours, strictness))
+        alerts = sum(
+            hour >= warm_up for times in quiet for hour in _first_of_each(rival(times, hours, strictness))
+        )
         low, high = (low, middle) if alerts <= allowed else (middle, high)
     return float(np.exp(high))

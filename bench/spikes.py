@@ -81,7 +81,9 @@ def search(
 ) -> Found:
     """What each detector makes of surges that follow one history.
 
-    A cell is told by its stream and rate, a surge by its factor and its hours.
+    A cell is told by its stream and rate, a surge by its factor and its hours. A detector finds a surge where it
+    would alert from its beginning on, be it that Downtick reopens or raises an alert from before: no false alarm
+    in the history hides a surge from any of them.
     """
     (stream, rate), (factor, hours) = cell, surge
     generator = np.random.default_rng(10_000 + seed)
@@ -105,7 +107,7 @@ def search(
         }
         for name, times in alerts.items():
             hits = [hour for hour in times if hour >= begin]
-            found[name].append((hits[0] - begin) * 60 if hits else None)
+            found[name].append(float(hits[0] - begin) * 60 if hits else None)
     return found
 
 

@@ -26,7 +26,7 @@ from stream.command import reports_errors
 @click.option(
     "--watchlist",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Companies to find in the texts (YAML). Default: those of the stream that ships.",
+    help="Companies to find in the texts (YAML). Default: those of the stream that ships, none with --file.",
 )
 @click.option("--keep", is_flag=True, help="Leave broker and workers running afterwards, until Ctrl-C.")
 @reports_errors

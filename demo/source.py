@@ -105,5 +105,5 @@ def _has_text(item: Item) -> bool:
         event = json.loads(item.value)
     except (ValueError, RecursionError):
         return False
-    text = event.get("text") if isinstance(event, dict) else None
-    return isinstance(text, str) and bool(text.strip())
+    texts = [event.get(name) for name in ("text", "title")] if isinstance(event, dict) else []
+    return any(isinstance(text, str) and text.strip() for text in texts)

@@ -11,30 +11,32 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
 import click
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from pydantic import TypeAdapter, ValidationError
 from rich.progress import Progress
 
 from stream.command import UsageError, config_option, reports_errors
 from stream.kafka import new_producer, require_topics
 from stream.records import Moment
-from stream.settings import Settings, load_settings
+from stream.settings import ScoreSettings, Settings, load_settings
 
 TIME_FIELDS = ("time", "timestamp", "date", "created_at")
-TEXT_FIELDS = ("text", "headline", "headlines", "title", "content")
+BODY_FIELDS = ("text", "content")
+HEADLINE_FIELDS = ("headline", "headlines")
+TEXT_FIELDS = (*BODY_FIELDS, *HEADLINE_FIELDS, "title")
+"""A file must have one of them."""
 TICKER_FIELDS = ("ticker", "symbol")
+MAXIMUM_COMPANIES = 100
+"""`NewsEvent` takes no more in one event."""
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 _PAUSE_SECONDS = 0.02
 _CHUNK = 500
-
-
-Timed = tuple[dict[str, Any] | str, datetime | None]
-"""An event, or a line that is none, with the time at which to send it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,21 @@ class Item:
     time: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of the file, with the time at which to send it."""
+
+    event: dict[str, Any] | str
+    """An event without the company of its ticker column, or a line that is none."""
+    ticker: str | None
+    time: datetime | None
+
+
 def read_items(file: Path) -> list[Item]:
     """Read a JSONL or CSV file (`.gz` too) into memory, ordered by time.
 
-    Rows that differ in nothing but the ticker are one event about several companies. A line that is no
-    JSON object is kept as it is, for the stream to judge. Raises `UsageError` for a file without events.
+    Rows that differ in nothing but their ticker column are one event about several companies. A line that is
+    no JSON object is kept as it is, for the stream to judge. Raises `UsageError` for a file without events.
     """
     suffixes = [suffix.lower() for suffix in file.suffixes if suffix.lower() != ".gz"]
     try:
@@ -104,15 +116,33 @@ async def paced(items: Sequence[Item], speed: float) -> AsyncIterator[Sequence[I
 async def send(
     settings: Settings, items: Sequence[Item], speed: float, sent: Callable[[int], None] = lambda _: None
 ) -> None:
-    """Send the items to the raw topic and return once the broker has confirmed all; `sent` is told of each run."""
-    await require_topics(settings.kafka, [settings.topics.raw])
+    """Send the items to the raw topic and return once the broker has confirmed all; `sent` is told of each run.
+
+    Raises `UsageError` where an item cannot be sent.
+    """
+    topic = settings.topics.raw
+    await require_topics(settings.kafka, [topic])
     producer = new_producer(settings.kafka)
     await producer.start()
+    confirmed = 0
     try:
-        confirmations = []
         async for run in paced(items, speed):
-            confirmations = [await producer.send(settings.topics.raw, item.value) for item in run]
-            await asyncio.gather(*confirmations)
+            confirmations: list[asyncio.Future[Any]] = []
+            try:
+                for item in run:
+                    confirmations.append(await producer.send(topic, item.value))  # noqa: PERF401  # kept where one fails
+                await asyncio.gather(*confirmations)
+            except KafkaError as error:
+                # Others of the run were on their way, and may have arrived.
+                outcomes = await asyncio.gather(*confirmations, return_exceptions=True)
+                confirmed += sum(not isinstance(outcome, BaseException) for outcome in outcomes)
+                too_large = isinstance(error, MessageSizeTooLargeError)
+                advice = "; leave events as large as that out of the file" if too_large else ""
+                raise UsageError(
+                    f"{confirmed:,} of {len(items):,} events were sent to {topic}, then one failed: {error}"
+                    f"{advice}"
+                ) from error
+            confirmed += len(run)
             sent(len(run))
     finally:
         await producer.stop()
@@ -125,15 +155,16 @@ def _open(file: Path) -> IO[str]:
 
 
 def _jsonl_rows(lines: IO[str]) -> Iterator[Mapping[str, Any] | str]:
-    for line in lines:
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            yield line.rstrip("\r\n")
-        else:
-            yield row if isinstance(row, dict) else line.rstrip("\r\n")
+    return (_jsonl_row(line.rstrip("\r\n")) for line in lines if line.strip())
+
+
+def _jsonl_row(line: str) -> Mapping[str, Any] | str:
+    # As many calls deep as where rows are written again: what is too deeply nested for that is not read either.
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    return row if isinstance(row, dict) else line
 
 
 def _csv_rows(lines: IO[str], file: Path) -> Iterator[Mapping[str, Any]]:
@@ -149,45 +180,65 @@ def _csv_rows(lines: IO[str], file: Path) -> Iterator[Mapping[str, Any]]:
         yield {name: value for name, value in row.items() if name is not None and value not in (None, "")}
 
 
-def _ordered(rows: Sequence[Mapping[str, Any] | str]) -> list[Timed]:
-    """Events by their time; one without stays behind the row before it."""
-    timed: list[Timed] = []
+def _ordered(rows: Sequence[Mapping[str, Any] | str]) -> list[_Row]:
+    """Rows by their time; one without, or from the future, stays behind the row before it."""
+    latest = datetime.now(UTC) + timedelta(seconds=ScoreSettings().future_seconds)
+    ordered: list[_Row] = []
     reached: datetime | None = None
     for row in rows:
-        event = row if isinstance(row, str) else _event(row)
+        event, ticker = (row, None) if isinstance(row, str) else _event(row)
         moment = None if isinstance(event, str) else _time_of(event)
-        reached = moment or reached
-        timed.append((event, reached))
-    first = next((moment for _, moment in timed if moment), None)
-    return timed if first is None else sorted(timed, key=lambda pair: pair[1] or first)
+        if moment is not None and moment <= latest:
+            reached = moment
+        ordered.append(_Row(event, ticker, reached))
+    first = next((row.time for row in ordered if row.time), None)
+    return ordered if first is None else sorted(ordered, key=lambda row: row.time or first)
 
 
-def _merged(timed: Sequence[Timed]) -> Iterator[Timed]:
-    """One event for all rows of one time that differ in the ticker alone."""
-    for moment, group in itertools.groupby(timed, key=lambda pair: pair[1]):
-        merged: dict[str, dict[str, Any] | str] = {}
-        for number, (event, _) in enumerate(group):
-            if isinstance(event, str) or "entities" not in event:
-                merged[str(number)] = event
+def _merged(rows: Sequence[_Row]) -> Iterator[tuple[dict[str, Any] | str, datetime | None]]:
+    """One event for all rows of one time that differ in their ticker column alone, with that time.
+
+    A ticker that comes again is news of its own and begins another event.
+    """
+    for moment, group in itertools.groupby(rows, key=lambda row: row.time):
+        events: list[dict[str, Any] | str] = []
+        newest: dict[str, list[dict[str, str]]] = {}
+        for row in group:
+            if isinstance(row.event, str) or row.ticker is None:
+                events.append(row.event)
                 continue
-            rest = {name: value for name, value in event.items() if name != "entities"}
-            known = merged.setdefault(json.dumps(rest, sort_keys=True), event)
-            if known is not event and isinstance(known, dict):
-                known["entities"] = [*known["entities"], *event["entities"]]
-        for event in merged.values():
+            company = {"name": row.ticker, "ticker": row.ticker}
+            rest = json.dumps(row.event, sort_keys=True)
+            companies = newest.get(rest)
+            if companies is None or company in companies or len(companies) == MAXIMUM_COMPANIES:
+                companies = newest[rest] = []
+                events.append(row.event | {"entities": companies})
+            companies.append(company)
+        for event in events:
             yield event, moment
 
 
-def _event(row: Mapping[str, Any]) -> dict[str, Any]:
+def _event(row: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """The row with its fields named as the stream knows them, and what its ticker column says."""
     event = dict(row)
-    for name, candidates in (("time", TIME_FIELDS), ("text", TEXT_FIELDS)):
-        found = next((field for field in candidates if field in event), None)
-        if found is not None and found != name:
-            event[name] = event.pop(found)
-    ticker = next((event.pop(field) for field in TICKER_FIELDS if field in event), None)
-    if ticker and "entities" not in event:
-        event["entities"] = [{"name": str(ticker), "ticker": str(ticker)}]
-    return event
+    body, headline = _given(event, BODY_FIELDS), _given(event, HEADLINE_FIELDS)
+    _rename(event, _given(event, TIME_FIELDS), "time")
+    _rename(event, body or headline, "text")
+    if body and headline and isinstance(event[headline], str) and not event.get("title"):
+        _rename(event, headline, "title")
+    column = _given(event, TICKER_FIELDS)
+    ticker = None if column is None else str(event.pop(column))
+    return event, None if "entities" in event else ticker
+
+
+def _given(event: Mapping[str, Any], fields: Sequence[str]) -> str | None:
+    """The first of the fields in which something stands."""
+    return next((field for field in fields if event.get(field) not in (None, "")), None)
+
+
+def _rename(event: dict[str, Any], field: str | None, name: str) -> None:
+    if field is not None:
+        event[name] = event.pop(field)
 
 
 def _time_of(event: Mapping[str, Any]) -> datetime | None:
@@ -198,8 +249,12 @@ def _time_of(event: Mapping[str, Any]) -> datetime | None:
 
 
 def _item(event: Mapping[str, Any] | str, moment: datetime | None) -> Item:
-    # ASCII, since a lone surrogate in a text could not be written otherwise.
-    return Item(event.encode() if isinstance(event, str) else json.dumps(event).encode(), moment)
+    if isinstance(event, str):
+        return Item(event.encode(), moment)
+    try:
+        return Item(json.dumps(event, ensure_ascii=False).encode(), moment)
+    except UnicodeEncodeError:  # a lone surrogate, which only the escaped form can hold
+        return Item(json.dumps(event).encode(), moment)
 
 
 @click.command()

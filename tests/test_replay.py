@@ -1,14 +1,19 @@
-"""A file of events, read and paced."""
+"""A file of events, read, paced and sent."""
 
+import asyncio
 import gzip
 import json
 import time
 from pathlib import Path
 
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
+from pydantic import ValidationError
 
 from stream.command import UsageError
-from stream.replay import Item, paced, parse_speed, read_items
+from stream.records import NewsEvent
+from stream.replay import MAXIMUM_COMPANIES, Item, paced, parse_speed, read_items, send
+from stream.settings import Settings
 
 
 def written(tmp_path: Path, name: str, text: str) -> Path:
@@ -42,6 +47,31 @@ def test_rows_that_differ_in_the_ticker_alone_are_one_event(tmp_path: Path) -> N
     assert tickers == [["A", "B"], ["A"], ["C"]]
 
 
+def tickers(items: list[Item]) -> list[list[str]]:
+    return [[entity["ticker"] for entity in json.loads(item.value)["entities"]] for item in items]
+
+
+def test_the_same_row_again_is_an_event_of_its_own(tmp_path: Path) -> None:
+    rows = [{"time": 1, "text": "sell", "ticker": ticker} for ticker in "AABAB"]
+    file = written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows)))
+    assert tickers(read_items(file)) == [["A"], ["A", "B"], ["A", "B"]]
+
+
+def test_no_more_companies_than_an_event_may_name_are_laid_together(tmp_path: Path) -> None:
+    rows = [{"time": 1, "text": "up", "ticker": f"T{number}"} for number in range(MAXIMUM_COMPANIES + 1)]
+    first, second = read_items(written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows))))
+    assert len(NewsEvent.model_validate_json(first.value).entities) == MAXIMUM_COMPANIES
+    assert tickers([second]) == [[f"T{MAXIMUM_COMPANIES}"]]
+    with pytest.raises(ValidationError, match="at most"):
+        NewsEvent.model_validate({"text": "up", "entities": [{"name": "A"}] * (MAXIMUM_COMPANIES + 1)})
+
+
+@pytest.mark.parametrize("entities", [[], None, [{"name": "Acme"}]])
+def test_rows_that_name_their_companies_themselves_are_events_each(tmp_path: Path, entities: object) -> None:
+    row = {"time": 1, "text": "sell", "entities": entities}
+    assert values(read_items(written(tmp_path, "a.jsonl", f"{json.dumps(row)}\n" * 2))) == [row, row]
+
+
 def test_two_equal_comments_without_a_ticker_are_two_events(tmp_path: Path) -> None:
     file = written(tmp_path, "a.jsonl", '{"time": 1, "text": "sell"}\n' * 2)
     assert len(read_items(file)) == 2
@@ -53,6 +83,47 @@ def test_csv_columns_are_found_under_their_usual_names(tmp_path: Path) -> None:
         {"time": "2020-07-17", "text": "Fell, again", "entities": [{"name": "XYZ", "ticker": "XYZ"}]},
         {"time": "2020-07-18", "text": "Up"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("row", "read"),
+    [
+        ({"title": "t", "content": "c"}, {"title": "t", "text": "c"}),
+        ({"title": "t"}, {"title": "t"}),
+        ({"headline": "h", "content": "c"}, {"title": "h", "text": "c"}),
+        ({"text": "c", "headlines": "h"}, {"title": "h", "text": "c"}),
+        ({"title": "t", "headline": "h"}, {"title": "t", "text": "h"}),
+        ({"title": "t", "headline": "h", "text": "c"}, {"title": "t", "headline": "h", "text": "c"}),
+        ({"text": None, "content": "c"}, {"text": "c"}),
+        ({"text": "c", "headlines": ["a", "b"]}, {"text": "c", "headlines": ["a", "b"]}),
+    ],
+)
+def test_a_body_goes_before_a_headline_which_is_then_the_title(
+    tmp_path: Path, row: dict[str, object], read: dict[str, object]
+) -> None:
+    assert values(read_items(written(tmp_path, "a.jsonl", json.dumps(row)))) == [read]
+
+
+def test_a_title_is_enough_for_a_csv_file(tmp_path: Path) -> None:
+    assert values(read_items(written(tmp_path, "a.csv", "title\nUp\n"))) == [{"title": "Up"}]
+
+
+def test_a_row_from_the_future_stays_behind_its_neighbour(tmp_path: Path) -> None:
+    years = [2014, 2099, 2015]
+    rows = "".join(f'{{"time": "{year}-01-01", "text": "x"}}\n' for year in years)
+    items = read_items(written(tmp_path, "a.jsonl", rows))
+    assert [item.time.year for item in items if item.time] == [2014, 2014, 2015]
+    assert [value["time"][:4] for value in values(items)] == ["2014", "2099", "2015"]
+
+
+def test_chinese_is_written_as_it_is(tmp_path: Path) -> None:
+    (item,) = read_items(written(tmp_path, "a.jsonl", '{"text": "股价跌"}'))
+    assert item.value == '{"text": "股价跌"}'.encode()
+
+
+def test_lines_of_any_depth_are_read(tmp_path: Path) -> None:
+    lines = [f'{{"text": "x", "more": {"[" * depth}{"]" * depth}}}' for depth in range(800, 1000)]
+    assert len(read_items(written(tmp_path, "a.jsonl", "\n".join(lines)))) == len(lines)
 
 
 def test_a_compressed_file_is_read_too(tmp_path: Path) -> None:
@@ -108,3 +179,38 @@ async def test_events_come_when_their_time_has_come(tmp_path: Path) -> None:
 async def test_max_speed_waits_for_nothing(tmp_path: Path) -> None:
     file = written(tmp_path, "a.jsonl", '{"time": 0, "text": "x"}\n{"time": 86400000000, "text": "y"}\n')
     assert sum([len(run) async for run in paced(read_items(file), float("inf"))]) == 2
+
+
+class Broker:
+    """Takes records up to a size, as a producer that is connected to it sees it."""
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
+        self.values: list[bytes] = []
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def send(self, _: str, value: bytes) -> asyncio.Future[None]:
+        confirmation = asyncio.get_running_loop().create_future()
+        if len(value) > self._largest:
+            confirmation.set_exception(MessageSizeTooLargeError())
+        else:
+            self.values.append(value)
+            confirmation.set_result(None)
+        return confirmation
+
+
+async def test_an_event_that_the_broker_refuses_ends_in_one_message_with_how_many_were_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def topics_exist(*_: object) -> None: ...
+
+    broker = Broker(largest=10)
+    monkeypatch.setattr("stream.replay.require_topics", topics_exist)
+    monkeypatch.setattr("stream.replay.new_producer", lambda _: broker)
+    items = [Item(b"small", None)] * 600 + [Item(b"much too large", None), Item(b"small", None)]
+    with pytest.raises(UsageError, match=r"601 of 602 events were sent to news\.raw.*MessageSizeTooLarge"):
+        await send(Settings(), items, float("inf"))
+    assert len(broker.values) == 601

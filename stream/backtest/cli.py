@@ -11,6 +11,7 @@ from typing import Any
 import click
 from pydantic import TypeAdapter
 
+from stream.backtest.inputs import printable
 from stream.backtest.page import Run, page
 from stream.backtest.play import play_counts, play_events
 from stream.backtest.tuning import BUDGETS, SHORTEST, propose, try_budget
@@ -80,7 +81,7 @@ def backtest(
         # Before the work, which may take long.
         make_folder(out)
     first = config or os.environ.get(CONFIG_VARIABLE) or "default settings"
-    names = [str(first), *([str(compare)] if compare else [])]
+    names = [printable(str(name)) for name in (first, compare) if name]
     tests, lines = (
         play_counts(files, settings)
         if counts
@@ -94,7 +95,7 @@ def backtest(
         return
     runs = [Run(name, test.alerts, test.windows) for name, test in zip(names, tests, strict=True)]
     fired = [f"{run.name}: alerts that fired: {len(run.alerts)}" for run in runs]
-    title = f"Backtest of {', '.join(file.name for file in files)}"
+    title = f"Backtest of {', '.join(printable(file.name) for file in files)}"
     (out / ALERTS).write_bytes(_ALERTS.dump_json(list(runs[0].alerts), indent=2, exclude_none=True) + b"\n")
     (out / PAGE).write_text(page(title, [*lines, *fired], runs), encoding="utf-8")
     for line in lines:

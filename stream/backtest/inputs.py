@@ -18,10 +18,10 @@ from stream.backtest.scorer import Scorer
 from stream.command import UsageError
 from stream.engine.engine import Result
 from stream.engine.judgement import JudgementError
-from stream.records import Moment, Observation, Position, ScoredEvent
+from stream.records import DeadLetterReason, Moment, Observation, Position, ScoredEvent
 from stream.replay import Item, read_items
 from stream.score.clock import PartitionClock
-from stream.score.compose import Accepted, compose, find_mentions, observe
+from stream.score.compose import Accepted, accept, compose, observe
 from stream.score.decode import Decoded, decode
 from stream.settings import Settings
 from stream.watchlist import Watchlist
@@ -49,6 +49,13 @@ class Tally:
     events: int = 0
     refused: int = 0
     """Not readable, not judged, or a scored event that was there before."""
+    first_refusal: str | None = None
+    """The file of the first of them, the reason and the detail."""
+
+    def refuse(self, file: Path, reason: str) -> None:
+        """Count an event of `file` that is refused."""
+        self.refused += 1
+        self.first_refusal = self.first_refusal or f"{printable(file.name)}: {reason}"
 
 
 class Feed:
@@ -82,39 +89,41 @@ class Feed:
         entries = [self._read(number, file, item) for number, (file, item) in chunk]
         raw = [entry for entry in entries if isinstance(entry, Accepted)]
         judgements = iter(self._judge(raw))
-        for entry in entries:
+        for (_, (file, _)), entry in zip(chunk, entries, strict=True):
             self.tally.events += 1
-            if entry is None:
-                self.tally.refused += 1
+            if isinstance(entry, str):
+                self.tally.refuse(file, entry)
             elif isinstance(entry, Observed):
                 yield entry
             else:
                 judgement = next(judgements)
                 if isinstance(judgement, JudgementError):
-                    self.tally.refused += 1
+                    self.tally.refuse(file, f"{DeadLetterReason.MODEL_FAILED.value}: {judgement}")
                     continue
                 bundle = self._scorer.bundle.hash
                 scored, pairs = compose(entry, judgement, bundle=bundle, scored_at=datetime.now(UTC))
                 yield Observed(entry.time, pairs, scored.bundle)
 
-    def _read(self, number: int, file: Path, item: Item) -> Accepted | Observed | None:
+    def _read(self, number: int, file: Path, item: Item) -> Accepted | Observed | str:
+        """The event, to be judged or as it was; or why it is refused."""
         # Each event has a place of its own, so that none is taken for a repeat: here they come in the order of
         # their times, and not in that of their offsets.
-        position = Position(topic=file.name, partition=0, offset=number)
+        position = Position(topic=printable(file.name), partition=0, offset=number)
         scored = _scored(item.value)
         if scored is not None:
+            if not _tells_negative(scored):
+                return "invalid: each `sentiment_probabilities` must have `negative`, from 0 to 1"
             if str(scored.position) in self._counted:
-                return None
+                return f"the scored event {scored.position} was there before"
             self._counted.add(str(scored.position))
             time = self._place(scored.time, item)
             placed = scored.model_copy(update={"position": position})
             return Observed(time, observe(placed, time), scored.bundle)
         decoded = decode(item.value, maximum_bytes=self._settings.score.maximum_event_bytes)
         if not isinstance(decoded, Decoded):
-            return None
+            return f"{decoded.reason.value}: {decoded.detail}"
         time = self._place(decoded.event.time, item)
-        mentions = find_mentions(decoded.event, decoded.text, self._watchlist)
-        return Accepted(decoded.event, decoded.text, position, time, mentions)
+        return accept(decoded.event, decoded.text, position, time, self._watchlist)
 
     def _place(self, told: datetime | None, item: Item) -> datetime:
         wall = datetime.now(UTC)
@@ -166,11 +175,21 @@ def _scored(value: bytes) -> ScoredEvent | None:
         return None
     try:
         return ScoredEvent.model_validate(json.loads(value))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+
+
+def _tells_negative(scored: ScoredEvent) -> bool:
+    verdicts = (scored.sentiment_probabilities, *(one.sentiment_probabilities for one in scored.entities))
+    return all(0 <= verdict.get("negative", -1) <= 1 for verdict in verdicts)
+
+
+def printable(name: str) -> str:
+    """A file's name as text: bytes of it that are not UTF-8 are escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def merged_counts(files: Iterable[Path]) -> list[tuple[datetime, str, int]]:
     """The rows of several files of counts, oldest first, each under its file's name."""
-    rows = [(time, file.stem, number) for file in files for time, number in read_counts(file)]
+    rows = [(time, printable(file.stem), number) for file in files for time, number in read_counts(file)]
     return sorted(rows, key=lambda row: row[0])

@@ -26,8 +26,9 @@ li { margin: .5rem 0; }
 .note { color: #566070; }
 .evidence { color: #566070; margin: .2rem 0 .2rem 1rem; overflow-wrap: anywhere; }
 """
-LEGEND = """Bars are negatives per interval, the line is what history expects, the band around it twice its square
-root on either side; shaded is the time of an alert."""
+LEGEND = """Bars are negatives, of one interval or, in a long history, of several neighbours together. The line is
+what history expects in the same time, and goes on as it was where there were no events; the band around it is
+twice its square root on either side. Shaded is the time of an alert."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ def page(title: str, summary: Sequence[str], runs: Sequence[Run]) -> str:
             lines += ["<ul>", *map(_item, alerts), "</ul>"]
     if len(subjects) > SHOWN:
         lines.append(
-            f'<p class="note">{len(subjects) - SHOWN} more subjects with alerts are in alerts.json.</p>'
+            f'<p class="note">{len(subjects) - SHOWN} more subjects have alerts; alerts.json has all alerts of '
+            f"{escape(runs[0].name)}.</p>"
         )
     return "\n".join([*lines, "</body></html>", ""])
 
@@ -79,11 +81,15 @@ def picture(rows: Sequence[Window], alerts: Sequence[Alert]) -> str:
     intervals = int((rows[-1].start.timestamp() - first) / seconds) + 1
     group = max(1, math.ceil(intervals / BARS))
     bars = math.ceil(intervals / group)
-    negatives, expected = [0.0] * bars, [0.0] * bars
+    negatives = [0.0] * bars
+    told: list[list[float]] = [[] for _ in range(bars)]
     for row in rows:
         place = int((row.start.timestamp() - first) / seconds) // group
         negatives[place] += row.negative
-        expected[place] += row.expected_negative or 0.0
+        if row.expected_negative is not None:
+            told[place].append(row.expected_negative)
+    lengths = [min(group, intervals - place * group) for place in range(bars)]
+    expected = [each * length for each, length in zip(_filled(told), lengths, strict=False)]
     upper = [value + 2 * math.sqrt(value) for value in expected]
     lower = [max(0.0, value - 2 * math.sqrt(value)) for value in expected]
     top = max(1.0, *negatives, *upper)
@@ -127,6 +133,21 @@ def picture(rows: Sequence[Window], alerts: Sequence[Alert]) -> str:
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" '
         f'aria-label="negatives over time">{"".join(shapes)}</svg>'
     )
+
+
+def _filled(told: Sequence[Sequence[float]]) -> list[float]:
+    """What history expects in an interval of each bar, from its rows that tell it; empty where none does.
+
+    Intervals without events have no row: where a bar has none, what was expected before still holds.
+    """
+    known = next((rows for rows in told if rows), None)
+    if known is None:
+        return []
+    filled: list[float] = []
+    for rows in told:
+        known = rows or known
+        filled.append(sum(known) / len(known))
+    return filled
 
 
 def _text(x: float, y: float, content: str) -> str:

@@ -4,9 +4,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
 from rich.progress import Progress
 
-from stream.backtest.inputs import Feed, merged_counts
+from stream.backtest.inputs import Feed, Tally, merged_counts
 from stream.backtest.run import Backtest
 from stream.backtest.scorer import Scorer
 from stream.command import UsageError
@@ -20,7 +21,8 @@ def play_events(
 ) -> tuple[list[Backtest], list[str]]:
     """Events through a detector for each of `settings`; what to tell of it, in lines.
 
-    They are read and scored once for all settings that ask for the same reading.
+    They are read and scored once for all settings that ask for the same reading. How many were refused is told
+    on the standard error, with the reason of the first; raises `UsageError` where all of them were.
     """
     tests: dict[int, Backtest] = {}
     lines: list[str] = []
@@ -41,6 +43,7 @@ def play_events(
                 for other in alike:
                     tests[other].take(event.time, event.pairs, event.bundle)
                 progress.update(task, completed=feed.tally.events)
+        _tell_refusals(feed.tally)
         if not lines:
             refused = f", {feed.tally.refused:,} of them refused" if feed.tally.refused else ""
             lines.append(f"{feed.tally.events:,} events{refused}")
@@ -48,6 +51,16 @@ def play_events(
     for test in ordered:
         test.finish()
     return ordered, lines
+
+
+def _tell_refusals(tally: Tally) -> None:
+    if tally.refused == tally.events:
+        raise UsageError(f"all {tally.events:,} events were refused, the first in {tally.first_refusal}")
+    if tally.refused:
+        click.echo(
+            f"downtick: events refused: {tally.refused:,} of {tally.events:,}, the first in {tally.first_refusal}",
+            err=True,
+        )
 
 
 def _reading(settings: Settings) -> tuple[object, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from stream.records import Alert, AlertState, Observation, Observations, Window
+from stream.records import Alert, AlertState, Observation, Observations, Severity, Window
 from stream.rules import Rules
 from stream.spikes.settings import SpikeSettings
 from stream.watch.keeper import Change, Partition
@@ -12,6 +12,7 @@ TICK = timedelta(seconds=60)
 """How often time passes while something is alerted; live it is every second or so."""
 LONGEST_END = timedelta(days=3)
 """After the last event no alert lives longer than this."""
+_RANK = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Backtest:
@@ -22,15 +23,17 @@ class Backtest:
         self._began: datetime | None = None
         self._last: datetime | None = None
         self._reached: datetime | None = None
+        self._ticked: datetime | None = None
+        """Kept apart from `_reached`: in a busy stream events come more often than ticks."""
         self._alerts: dict[str, Alert] = {}
-        self._told: set[str] = set()
-        """Those of which a firing revision was not muted."""
+        self._worst: dict[str, Alert] = {}
+        """Of the revisions that were told to fire, at the highest severity, the last."""
         self._windows: dict[str, Window] = {}
 
     @property
     def alerts(self) -> list[Alert]:
-        """The last revision of each alert that fired and was told, in the order of firing."""
-        fired = [alert for alert in self._alerts.values() if alert.id in self._told]
+        """Each alert that fired and was told, in the order of firing: at its worst, and with how it ended."""
+        fired = [self._at_its_worst(last) for last in self._alerts.values() if last.id in self._worst]
         return sorted(fired, key=lambda alert: (alert.fired_at or alert.started_at, alert.subject))
 
     @property
@@ -59,11 +62,13 @@ class Backtest:
 
     def pass_to(self, time: datetime) -> None:
         """Let time reach `time`: step by step while an alert may end, else at once."""
-        while self._reached is not None and self._subjects.alerted and self._reached + TICK < time:
-            self._reached += TICK
-            self._keep(self._subjects.pass_time(self._reached))
-        if self._reached is None or time - self._reached >= TICK:
-            self._keep(self._subjects.pass_time(time))
+        while self._ticked is not None and self._ticked + TICK < time and self._subjects.alerted:
+            self._tick(self._ticked + TICK)
+        if self._ticked is None or time - self._ticked >= TICK:
+            self._tick(time)
+        elif not self._subjects.alerted:
+            # Nothing waits to be told: only a pause lets time pass.
+            self._ticked = max(self._ticked, time)
         self._began = self._began or time
         self._reached = time if self._reached is None else max(self._reached, time)
 
@@ -73,12 +78,24 @@ class Backtest:
             self._last = self._reached
             self.pass_to(self._reached + LONGEST_END)
 
+    def _at_its_worst(self, last: Alert) -> Alert:
+        worst = self._worst[last.id]
+        if last.muted is None and _RANK[last.severity] >= _RANK[worst.severity]:
+            return last
+        # An alert that was reopened is judged anew, and may end milder than it began, or in quiet hours.
+        ended = {name: getattr(last, name) for name in ("state", "revision", "updated_at", "resolved_at")}
+        return worst.model_copy(update=ended)
+
+    def _tick(self, time: datetime) -> None:
+        self._ticked = time
+        self._keep(self._subjects.pass_time(time))
+
     def _keep(self, changes: Iterable[Change]) -> None:
         for change in changes:
-            self._alerts.update({alert.id: alert for alert in change.alerts})
-            self._told |= {
-                alert.id
-                for alert in change.alerts
-                if alert.state is AlertState.FIRING and alert.muted is None
-            }
+            for alert in change.alerts:
+                self._alerts[alert.id] = alert
+                worst = self._worst.get(alert.id)
+                told = alert.state is AlertState.FIRING and alert.muted is None
+                if told and (worst is None or _RANK[alert.severity] >= _RANK[worst.severity]):
+                    self._worst[alert.id] = alert
             self._windows.update({row.key: row for row in change.windows})

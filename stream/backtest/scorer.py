@@ -8,7 +8,8 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -28,24 +29,27 @@ CREATE TABLE IF NOT EXISTS judgements (
     bundle TEXT, question BLOB, judgement BLOB, PRIMARY KEY (bundle, question)
 ) WITHOUT ROWID
 """
+_INSERT = "INSERT OR REPLACE INTO judgements VALUES (?, ?, ?)"
 
 
 class Scorer:
     """The settings' bundle, loaded when it is needed, behind a cache."""
 
     def __init__(self, settings: Settings, cache: Path | None = None) -> None:
-        """`cache` is a file, made if absent; raises `UsageError` where it is something else."""
+        """`cache` is a file, made if absent; whatever it is used for raises `UsageError` where it cannot be."""
         self._settings = settings
         self._bundle: Bundle | None = None
         self._engine: Engine | None = None
         self._cache: sqlite3.Connection | None = None
+        self._file = cache
         if cache is not None:
-            try:
+            with self._cache_errors():
                 cache.parent.mkdir(parents=True, exist_ok=True)
                 self._cache = sqlite3.connect(cache)
                 self._cache.execute(_TABLE)
-            except (OSError, sqlite3.Error) as error:
-                raise UsageError(f"cannot use {cache} as a cache: {error}; name another file") from error
+                # Before the work, which may take long; a cache that can only be read is found by trying.
+                self._cache.execute(_INSERT, ("", b"", b""))
+                self._cache.rollback()
 
     def __enter__(self) -> Self:
         return self
@@ -78,22 +82,32 @@ class Scorer:
     def _look_up(self, key: bytes) -> Judgement | None:
         if self._cache is None:
             return None
-        row = self._cache.execute(
-            "SELECT judgement FROM judgements WHERE bundle = ? AND question = ?", (self.bundle.hash, key)
-        ).fetchone()
+        with self._cache_errors():
+            row = self._cache.execute(
+                "SELECT judgement FROM judgements WHERE bundle = ? AND question = ?", (self.bundle.hash, key)
+            ).fetchone()
         return _JUDGEMENT.validate_json(zlib.decompress(row[0])) if row else None
 
     def _remember(self, judgements: dict[bytes, Judgement]) -> None:
         if self._cache is None:
             return
-        with self._cache:
+        with self._cache_errors(), self._cache:
             self._cache.executemany(
-                "INSERT OR REPLACE INTO judgements VALUES (?, ?, ?)",
+                _INSERT,
                 [
                     (self.bundle.hash, key, zlib.compress(_JUDGEMENT.dump_json(judgement)))
                     for key, judgement in judgements.items()
                 ],
             )
+
+    @contextmanager
+    def _cache_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            raise UsageError(
+                f"cannot use {self._file} as a cache: {error}; go without by --no-cache"
+            ) from error
 
     def _running(self) -> Engine:
         if self._engine is None:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import random
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from count_files import START, write_counts
+from spike_streams import BUNDLE, ORDINARY, WEEK, at, observation, surge
+from spike_streams import Feed as Stream
 
 from stream.backtest.inputs import Feed
 from stream.backtest.run import Backtest
@@ -16,8 +19,9 @@ from stream.backtest.scorer import Scorer
 from stream.bundle import Bundle
 from stream.cli import main
 from stream.engine.engine import Engine
-from stream.records import NewsEvent, Position
-from stream.score.compose import Accepted, compose
+from stream.records import NewsEvent, Position, ScoredEvent
+from stream.rules import QuietHours, Rule, Rules
+from stream.score.compose import accept, compose
 from stream.settings import Settings
 from stream.spikes.settings import SpikeSettings
 from stream.watchlist import Watchlist
@@ -123,9 +127,8 @@ def test_scored_events_alert_as_the_raw_ones_do(
     for number, row in enumerate(rows):
         event = NewsEvent.model_validate(row)
         assert event.time is not None
-        mentions = {"entity:ACME": event.entities[0]}
         position = Position(topic="news.raw", partition=0, offset=number)
-        accepted = Accepted(event, event.text, position, event.time, mentions)
+        accepted = accept(event, event.text, position, event.time, Watchlist([]))
         (judgement,) = tiny_engine.judge([accepted.question])
         one, _ = compose(accepted, judgement, bundle="b" * 16, scored_at=START)
         scored.append(json.loads(one.to_bytes()))
@@ -144,7 +147,7 @@ def test_scored_events_count_each_once_whatever_the_order_of_their_offsets(
     for number in range(40):
         event = NewsEvent(text=f"fine {number}", time=START + timedelta(minutes=number))
         position = Position(topic="news.raw", partition=0, offset=40 - number)
-        accepted = Accepted(event, event.text or "", position, START + timedelta(minutes=number), {})
+        accepted = accept(event, event.text, position, START + timedelta(minutes=number), Watchlist([]))
         (judgement,) = tiny_engine.judge([accepted.question])
         one, _ = compose(accepted, judgement, bundle="b" * 16, scored_at=START)
         rows.append(json.loads(one.to_bytes()))
@@ -233,3 +236,118 @@ def test_a_folder_that_cannot_be_written_to_is_named_before_the_work(tmp_path: P
     result = run("--counts", tmp_path / "absent.csv", "--out", tmp_path / "plain" / "out")
     assert result.exit_code == 2
     assert f"cannot write to {tmp_path / 'plain' / 'out'}: Not a directory" in result.output
+
+
+def test_what_was_muted_is_told_when_its_quiet_hours_end_however_busy_the_stream_is() -> None:
+    quiet = QuietHours.model_validate({"from": "22:00", "to": "07:00"})
+    test = Backtest(SpikeSettings(), Rules([Rule(name="night", quiet_hours=quiet)]))
+    stream = Stream()
+    fraud = [*stream.between(0, WEEK + 6.75, **ORDINARY), *surge(stream, hours=0.2, start=WEEK + 6.75)]
+    others = [
+        observation(number, WEEK + 6.96 + number / 120, "neutral", topic="others") for number in range(240)
+    ]
+    for subject, events in (("entity:ACME", fraud), ("entity:OTHER", others)):
+        for event in events:
+            test.take(event.time, [(subject, event)], BUNDLE)
+    test.finish()
+    (alert,) = test.alerts
+    assert alert.fired_at is not None
+    assert at(WEEK + 6.75) < alert.fired_at < at(WEEK + 7)
+
+
+def scored_event(number: int, time: datetime = START, **fields: object) -> dict[str, object]:
+    """A record of `news.scored`."""
+    event = ScoredEvent(
+        id=str(number),
+        position=Position(topic="news.raw", partition=0, offset=number),
+        time=time,
+        scored_at=START,
+        text="a meeting",
+        language="en",
+        sentiment="neutral",
+        sentiment_probabilities={"negative": 0.1, "neutral": 0.8, "positive": 0.1},
+        confidence=0.8,
+        topics=[],
+        topic_probabilities={},
+        entities=[],
+        subjects=["all"],
+        bundle="b" * 16,
+    )
+    return json.loads(event.to_bytes()) | fields
+
+
+def test_an_alert_that_was_reopened_is_shown_as_it_was_at_its_worst() -> None:
+    backtest = Backtest(SpikeSettings(volume_only=True))
+    minutes = {day * 24 * 60 + 15 * quarter: 1 for day in range(14) for quarter in range(96)}
+    end = 14 * 24 * 60
+    minutes |= {end + minute: 20 for minute in range(30)}
+    minutes |= {end + 300 + minute: 1 for minute in range(14)}
+    for minute, negatives in sorted(minutes.items()):
+        backtest.count(START + timedelta(minutes=minute), "x", negatives)
+    backtest.finish()
+    [alert] = backtest.alerts
+    assert (alert.severity.value, alert.state.value) == ("red", "resolved")
+    assert alert.peak_negative >= 400
+    assert alert.resolved_at is not None
+    assert alert.resolved_at > START + timedelta(minutes=end + 300)
+
+
+def test_an_event_from_the_future_is_counted_where_the_stream_has_got_to(tmp_path: Path) -> None:
+    rows = [scored_event(number, START.replace(year=year)) for number, year in enumerate((2014, 2099))]
+    feed = Feed([write_events(tmp_path / "news.jsonl", rows)], Settings(), Scorer(Settings()), Watchlist([]))
+    assert [each.time for each in feed] == [START.replace(year=2014)] * 2
+
+
+def test_where_all_events_are_refused_it_is_said_where_and_why(tmp_path: Path) -> None:
+    file = tmp_path / "news.csv"
+    file.write_text("date,text\n02.03.2026,a meeting\n03.03.2026,bad day\n", encoding="utf-8")
+    reason = (
+        "all 2 events were refused, the first in news.csv: invalid: time: Input should be a valid datetime"
+    )
+    for arguments in (
+        ["backtest", "--json"],
+        ["backtest", "--out", tmp_path],
+        ["tune-alerts", "--per-week", 1],
+    ):
+        result = CliRunner().invoke(main, [*map(str, arguments), str(file)])
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert reason in result.stderr
+
+
+def test_where_some_events_are_refused_the_first_is_told_beside_the_alerts(tmp_path: Path) -> None:
+    rows = [scored_event(1), scored_event(1), {"text": ""}]
+    result = run(write_events(tmp_path / "news.jsonl", rows), "--json", "--no-cache")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == (
+        "downtick: events refused: 2 of 3, the first in news.jsonl: "
+        "the scored event news.raw/0/1 was there before\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"sentiment_probabilities": ' + "[" * 9_999 + "]" * 9_999 + "}", "not_json: "),
+        (json.dumps(scored_event(1, sentiment_probabilities={"neutral": 1.0})), "must have `negative`"),
+        (json.dumps(scored_event(1, sentiment_probabilities={"negative": 1.2})), "must have `negative`"),
+    ],
+)
+def test_a_record_that_cannot_be_counted_is_refused(tmp_path: Path, line: str, reason: str) -> None:
+    file = tmp_path / "news.jsonl"
+    file.write_text(f"{json.dumps(scored_event(0))}\n{line}\n", encoding="utf-8")
+    result = run(file, "--json", "--no-cache")
+    assert result.exit_code == 0, result.output
+    assert "events refused: 1 of 2" in result.stderr
+    assert reason in result.stderr
+
+
+def test_a_file_name_that_is_not_utf_8_is_escaped(tmp_path: Path) -> None:
+    name = os.fsdecode("新闻".encode("gbk"))
+    file = write_events(tmp_path / f"{name}.jsonl", [scored_event(0)])
+    result = run(file, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "Backtest of \\udcd0" in page
+    counts = run("--counts", "--json", write_counts(tmp_path / f"{name}.csv", days=5, surge=4))
+    assert counts.exit_code == 0, counts.output
+    assert json.loads(counts.stdout)["subject"].startswith("\\udcd0")

@@ -1,5 +1,6 @@
 """What the model has said is kept on disk, and never given for another model's word."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,23 @@ def test_a_file_that_is_no_cache_is_named(tiny_bundle: Bundle, tmp_path: Path) -
     )
     with pytest.raises(UsageError, match=r"notes\.txt"):
         Scorer(settings(tiny_bundle), file)
+
+
+def test_a_cache_that_can_only_be_read_is_named_before_the_work(
+    tiny_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "cache.sqlite"
+    with Scorer(settings(tiny_bundle), file):
+        pass
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda path: connect(f"file:{path}?mode=ro", uri=True))
+    with pytest.raises(UsageError, match=r"cache\.sqlite.*readonly.*--no-cache"):
+        Scorer(settings(tiny_bundle), file)
+
+
+def test_a_cache_that_takes_no_more_is_named(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    with Scorer(settings(tiny_bundle), tmp_path / "cache.sqlite") as scorer:
+        assert scorer._cache is not None
+        scorer._cache.execute("PRAGMA query_only = ON")
+        with pytest.raises(UsageError, match=r"cache\.sqlite.*--no-cache"):
+            scorer.judge(QUESTIONS)
