@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from stream.drift import Mix, Profile, drift
+from stream.labels import SENTIMENTS
 from stream.records import AlertState, DeadLetterReason, ReviewReason, Severity
 from stream.spikes.subject import Outcome
 
@@ -226,6 +227,8 @@ class WatchMetrics:
 
     def __init__(self, registry: CollectorRegistry, watched: Iterable[str]) -> None:
         self._watched = frozenset(watched)
+        self._surging: set[str] = set()
+        self._newest = 0.0
         self._observations = Counter(
             "downtick_observations_total",
             "Observations by what became of them: counted, repeat or late.",
@@ -286,13 +289,18 @@ class WatchMetrics:
         )
         self._subjects = Gauge("downtick_subjects", "Subjects that this worker owns.", registry=registry)
         self._clock = Gauge(
-            "downtick_stream_time_seconds", "Newest event time seen, as Unix time.", registry=registry
+            "downtick_stream_time_seconds",
+            "Newest time of an event that this worker counted, as Unix time; 0 before the first.",
+            registry=registry,
         )
+        # From 0 on, since Prometheus sees no increase in what begins at 1.
         for outcome in Outcome:
             self._observations.labels(outcome.value)
+        for subject in self._watched:
+            for sentiment in SENTIMENTS:
+                self._subject.labels(subject, sentiment)
         for severity in Severity:
             self._firing.labels(severity.value)
-            # From 0 on, since Prometheus sees no increase in what begins at 1.
             for state in AlertState:
                 self._alerts.labels(state.value, severity.value)
                 self._muted.labels(state.value, severity.value)
@@ -311,10 +319,13 @@ class WatchMetrics:
         if latency_seconds is not None:
             self._delay.observe(max(latency_seconds, 0.0))
 
-    def surge_is(self, subject: str, ratio: float) -> None:
-        """Negatives over those expected while an alert fires; 0 once it is over."""
-        if self._is_watched(subject):
-            self._surge.labels(subject).set(ratio)
+    def surges_are(self, ratios: dict[str, float]) -> None:
+        """Negatives over those expected, by subject whose alert fires; those of all others fall to 0."""
+        for subject in self._surging - ratios.keys():
+            self._surge.labels(subject).set(0)
+        self._surging = set(filter(self._is_watched, ratios))
+        for subject in self._surging:
+            self._surge.labels(subject).set(ratios[subject])
 
     def firing_are(self, by_severity: dict[str, int]) -> None:
         """So many alerts fire among the subjects that this worker owns."""
@@ -335,6 +346,7 @@ class WatchMetrics:
         """Other subjects may live here now: nothing is known of their alerts until they are read."""
         self._lag.clear()
         self._surge.clear()
+        self._surging.clear()
         self.firing_are({})
         self.owns(0)
 
@@ -350,9 +362,10 @@ class WatchMetrics:
         """So many subjects live with this worker."""
         self._subjects.set(subjects)
 
-    def stream_time_is(self, unix_seconds: float) -> None:
-        """The newest event time."""
-        self._clock.set(unix_seconds)
+    def event_counted_at(self, unix_seconds: float) -> None:
+        """An event of this time was counted; what a slow partition counts later may be older."""
+        self._newest = max(self._newest, unix_seconds)
+        self._clock.set(self._newest)
 
     def _is_watched(self, subject: str) -> bool:
         return subject in self._watched

@@ -9,7 +9,7 @@ Errors:
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, TypeGuard, get_args
 
 from pydantic import (
     AfterValidator,
@@ -36,8 +36,8 @@ PREFIX = "DOWNTICK_"
 CONFIG_VARIABLE = "DOWNTICK_CONFIG"
 # What pydantic calls a text where it wants a list or a mapping.
 _NOT_JSON = {"list_type", "tuple_type", "dict_type", "model_type"}
-# Variables of this prefix that are no settings: the file's own name, and what tests use.
-_OTHER_VARIABLES = (CONFIG_VARIABLE, "DOWNTICK_TEST_", "DOWNTICK_TRAINING_")
+# Variables with these prefixes are no settings: tests and the training use them.
+_OTHER_PREFIXES = ("DOWNTICK_TEST_", "DOWNTICK_TRAINING_")
 
 TopicName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,200}$")]
 _ADDRESS = re.compile(r"([\w-]+(\.[\w-]+)*\.?|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
@@ -252,15 +252,27 @@ def _read_yaml(file: Path) -> dict[str, Any]:
 
 def _unknown_variables() -> list[str]:
     names = [
-        name.upper()
+        name
         for name in os.environ
-        if name.upper().startswith(PREFIX) and not name.upper().startswith(_OTHER_VARIABLES)
+        if name.upper().startswith(PREFIX) and not name.upper().startswith(_OTHER_PREFIXES)
     ]
     return [
         f"  {name}: no such setting"
         for name in sorted(names)
-        if name.removeprefix(PREFIX).split("__")[0].lower() not in Settings.model_fields
+        if name != CONFIG_VARIABLE and not _begins_with_a_setting(name)
     ]
+
+
+def _begins_with_a_setting(variable: str) -> bool:
+    """Whether the first part of a variable's name is a setting, and a section where more parts follow."""
+    first, *rest = variable.lower().removeprefix(PREFIX.lower()).split("__")
+    field = Settings.model_fields.get(first)
+    # Pydantic names what is wrong within a section; behind any other setting it drops the parts in silence.
+    return field is not None and (not rest or _is_section(field.annotation))
+
+
+def _is_section(kind: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _anchor(values: dict[str, Any], model: type[BaseModel], folder: Path) -> None:
@@ -269,7 +281,7 @@ def _anchor(values: dict[str, Any], model: type[BaseModel], folder: Path) -> Non
         value, kind = values.get(name), field.annotation
         if isinstance(value, str) and Path in (kind, *get_args(kind)):
             values[name] = folder / value
-        elif isinstance(value, dict) and isinstance(kind, type) and issubclass(kind, BaseModel):
+        elif isinstance(value, dict) and _is_section(kind):
             _anchor(value, kind, folder)
 
 

@@ -4,7 +4,18 @@ import re
 from dataclasses import dataclass, field
 
 AGGREGATIONS = {"avg", "count", "max", "min", "sum", "topk"}
-FUNCTIONS = {"absent", "deriv", "histogram_quantile", "increase", "rate", "time", "vector"}
+FUNCTIONS = {
+    "absent",
+    "changes",
+    "deriv",
+    "histogram_quantile",
+    "increase",
+    "max_over_time",
+    "present_over_time",
+    "rate",
+    "time",
+    "vector",
+}
 _LISTS = {"by", "without", "on", "ignoring"}
 _OPERATORS = {"and", "or", "unless"}
 _PAIRS = {")": "(", "]": "[", "}": "{"}

@@ -56,8 +56,8 @@ def test_paths_in_a_file_are_relative_to_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("windows", "interval", "fitting"),
     [
-        ((600, 3600, 21600), 300, 480),
-        ((600, 3600, 21600), 450, 480),
+        ((600, 3600, 21600), 300, 600),
+        ((600, 3600, 21600), 450, 600),
         ((600, 7200), 150, 180),
         ((600, 2700), 60, 120),
         ((86400,), 900, 1800),
@@ -79,6 +79,45 @@ def test_every_wrong_key_is_named_in_one_message(tmp_path: Path, monkeypatch: py
     message = str(error.value)
     for name in ("topics.partitions", "spikes.windows_seconds", "colour", "DOWNTICK_WEBB__PORT", str(file)):
         assert name in message
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "DOWNTICK_CONFIG_FILE",
+        "downtick_config",
+        "DOWNTICK_BUNDLE__CHECK_SECONDS",
+        "DOWNTICK_BUNDLE_CHECK_SECONDS__X",
+        "DOWNTICK_WATCHLIST__FILE",
+        "DOWNTICK_RULES__X",
+    ],
+)
+def test_a_variable_that_only_begins_like_a_setting_is_named(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(SettingsError, match=f"{variable}: no such setting"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("variable", "key"),
+    [("DOWNTICK_KAFKA__BROKERS__X", "kafka.brokers"), ("DOWNTICK_WEB__PORTS", "web.ports")],
+)
+def test_a_variable_that_is_no_part_of_its_section_is_named(
+    variable: str, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(SettingsError, match=f"{key}: "):
+        load_settings()
+
+
+def test_the_variables_of_tests_and_of_the_training_are_none_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOWNTICK_TRAINING_DATA", "/data")
+    monkeypatch.setenv("DOWNTICK_TEST_KAFKA", "localhost:9092")
+    assert load_settings().bundle.name == "default"
 
 
 def test_a_variable_that_should_be_json_is_named_with_the_other_wrong_keys(

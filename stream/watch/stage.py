@@ -28,9 +28,10 @@ from pydantic import ValidationError
 from stream.explanation.evidence import EvidenceExplainer
 from stream.kafka import FencedError, StallError, new_producer
 from stream.metrics import WatchMetrics
-from stream.records import Alert, AlertState, Observations, Tick
+from stream.records import Alert, Observations, Tick
 from stream.rules import Rules
 from stream.settings import Settings
+from stream.spikes.subject import Outcome
 from stream.watch.app import answer_seconds, faust_app
 from stream.watch.cursor import Cursor, Step
 from stream.watch.freeze import FreezeDetector
@@ -321,6 +322,9 @@ class WatchStage(Service):
         for change in changes:
             for observation, outcome in change.outcomes:
                 metrics.observed(change.subject, observation.sentiment, outcome)
+                # Not the partition's time: ticks move that, too, and would hide that no event comes.
+                if outcome is Outcome.COUNTED:
+                    metrics.event_counted_at(observation.time.timestamp())
             for alert in change.alerts:
                 metrics.alert_published(
                     alert.state.value,
@@ -328,15 +332,10 @@ class WatchStage(Service):
                     now - caused_at if caused_at else None,
                     muted=alert.muted is not None,
                 )
-                metrics.surge_is(change.subject, _surge_ratio(alert))
                 muted = f" (muted: {alert.muted})" if alert.muted else ""
                 self.log.info("alert %s %s: %s%s", alert.state.value, alert.subject, alert.reason, muted)
             metrics.windows_published(len(change.windows))
-        partitions = [owned.subjects for owned in self._owned]
-        times = [partition.time for partition in partitions if partition.time]
-        if times:
-            metrics.stream_time_is(max(times).timestamp())
-        metrics.owns(sum(map(len, partitions)))
+        metrics.owns(sum(len(owned.subjects) for owned in self._owned))
         if caused_at is None or any(change.alerts for change in changes):
             self._count_alerts()
 
@@ -344,6 +343,7 @@ class WatchStage(Service):
         firing = [alert for owned in self._owned for alert in owned.subjects.firing()]
         severities = Counter(alert.severity.value for alert in firing)
         self._metrics.firing_are(severities)
+        self._metrics.surges_are({alert.subject: _surge_ratio(alert) for alert in firing})
 
     async def _agent_failed(self, agent: AgentT[Any], error: BaseException) -> None:  # noqa: ARG002
         self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
@@ -366,6 +366,4 @@ class WatchStage(Service):
 
 
 def _surge_ratio(alert: Alert) -> float:
-    if alert.state is not AlertState.FIRING or alert.muted:
-        return 0.0
     return alert.negative / max(alert.expected_negative, 0.1)

@@ -55,6 +55,26 @@ def test_the_settings_of_each_service_can_be_used(
     assert settings.kafka.brokers == "kafka:19092"
 
 
+@pytest.mark.parametrize("service", OWN_SERVICES)
+def test_a_settings_file_that_is_mounted_decides_on_the_shape_of_the_topics(
+    service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "downtick.yaml"
+    file.write_text("topics: {partitions: 16, replication: 3}", encoding="utf-8")
+    entry = compose()["services"][service]
+    for name, value in environment(entry).items():
+        monkeypatch.setenv(name, value)
+    topics = load_settings(file).topics
+    assert (topics.partitions, topics.replication) == (16, 3)
+    assert {"DOWNTICK_TOPICS__PARTITIONS", "DOWNTICK_TOPICS__REPLICATION"} <= entry["environment"].keys()
+
+
+def test_the_readme_names_every_setting_of_a_file_that_compose_overrides() -> None:
+    readme = text("README.md")
+    for variable in environment(compose()["services"]["worker"]):
+        assert f"`{variable.removeprefix(PREFIX).lower().replace('__', '.')}`" in readme
+
+
 def test_the_workers_of_the_gpu_file_insist_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = compose(COMPOSE, GPU)["services"]["worker"]
     for name, value in environment(worker).items():

@@ -63,19 +63,22 @@ def used_registry() -> CollectorRegistry:
         for severity in Severity:
             for muted in (False, True):
                 watch.alert_published(state.value, severity.value, 0.1, muted=muted)
-    watch.surge_is("all", 3.0)
+    watch.surges_are({"all": 3.0})
     watch.windows_published(1)
     watch.unreadable()
     watch.records_expired(1)
     watch.owns(1)
-    watch.stream_time_is(1.0)
+    watch.event_counted_at(1.0)
     watch.lag_is({0: 1})
     WebServer(WebSettings(), registry, {"score": lambda: True, "watch": lambda: True})
     return registry
 
 
 def test_counters_of_rare_things_stand_at_zero_before_the_first() -> None:
-    """Prometheus sees no increase in a counter that begins at 1, and most alerts would be such a first."""
+    """Prometheus sees no increase in a counter that begins at 1, and most alerts would be such a first.
+
+    So would be the first negative of a company of which there was none before.
+    """
     registry = CollectorRegistry()
     WatchMetrics(registry, ["all"])
     for name in ("downtick_alerts_published_total", "downtick_alerts_muted_total"):
@@ -83,6 +86,9 @@ def test_counters_of_rare_things_stand_at_zero_before_the_first() -> None:
             for severity in Severity:
                 labels = {"state": state.value, "severity": severity.value}
                 assert registry.get_sample_value(name, labels) == 0
+    for sentiment in SENTIMENTS:
+        labels = {"subject": "all", "sentiment": sentiment}
+        assert registry.get_sample_value("downtick_subject_events_total", labels) == 0
 
 
 def series_of(registry: CollectorRegistry) -> Series:
@@ -157,12 +163,13 @@ def test_every_label_that_is_grouped_by_exists_on_what_is_grouped(name: str, exp
 
 @each_expression
 def test_counters_are_read_as_rates_and_gauges_as_they_are(name: str) -> None:
-    """But for a counter that is looked for where there was none before."""
-    selectors = promql.read(EXPRESSIONS[name]).selectors
-    compared = {selector.metric for selector in selectors if selector.earlier}
-    for selector in selectors:
+    """But for a counter that is looked for where there was none before, and a gauge whose changes are counted."""
+    expression = promql.read(EXPRESSIONS[name])
+    compared = {selector.metric for selector in expression.selectors if selector.earlier}
+    for selector in expression.selectors:
         is_counter = selector.metric.endswith(("_total", "_bucket", "_sum", "_count"))
-        assert selector.ranged == is_counter or selector.metric in compared, selector.metric
+        is_ranged = is_counter or "changes" in expression.calls
+        assert selector.ranged == is_ranged or selector.metric in compared, selector.metric
 
 
 @each_expression
