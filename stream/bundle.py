@@ -256,16 +256,23 @@ def put_in_place(staging: Path, out: Path) -> Bundle:
 
     Only a bundle is replaced, or an empty folder; where that fails half-way, it is what is there again.
     """
+    # `.` cannot be renamed.
+    out = out.absolute()
     require_replaceable(out)
-    if out.exists():
-        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-        try:
-            out.rename(aside / "old")
+    try:
+        if out.exists():
+            aside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+            try:
+                out.rename(aside / "old")
+                staging.rename(out)
+            finally:
+                if not out.exists():
+                    (aside / "old").rename(out)
+                shutil.rmtree(aside, ignore_errors=True)
+        else:
             staging.rename(out)
-        finally:
-            if not out.exists():
-                (aside / "old").rename(out)
-            shutil.rmtree(aside, ignore_errors=True)
-    else:
-        staging.rename(out)
+    except OSError as error:
+        raise BundleError(
+            f"cannot put the bundle in place at {out} ({error.strerror}); name another folder, no mount point"
+        ) from error
     return load_bundle(out)

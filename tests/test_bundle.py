@@ -93,10 +93,18 @@ def test_a_bundle_takes_the_place_of_a_bundle_or_of_nothing_and_never_of_another
     assert {path.name for path in tmp_path.iterdir()} == {"run", "empty"}
 
 
+def test_a_folder_that_cannot_be_moved_is_named(bundle: Bundle, tmp_path: Path) -> None:
+    newer = make_tiny_bundle(tmp_path / "newer", maximum_tokens=32)
+    (bundle.folder / "inner").mkdir()
+    with pytest.raises(BundleError, match=r"busy.*name another folder"):
+        put_in_place(newer.folder, bundle.folder / "inner" / "..")
+    assert load_bundle(bundle.folder).hash == bundle.hash
+
+
 def test_where_a_bundle_cannot_be_put_in_place_the_old_one_is_there_again(
     bundle: Bundle, tmp_path: Path
 ) -> None:
-    with pytest.raises(OSError, match="No such file"):
+    with pytest.raises(BundleError, match=r"at \S+tiny \(No such file or directory\); name another folder"):
         put_in_place(tmp_path / "nothing", bundle.folder)
     assert load_bundle(bundle.folder).hash == bundle.hash
     assert [path.name for path in tmp_path.iterdir()] == ["tiny"]

@@ -53,7 +53,8 @@ def _exchange(table: Mapping[str, str]) -> Change:
     spaced = "|".join(sorted((word for word in table if word.isascii()), key=len, reverse=True))
     unspaced = "|".join(sorted((word for word in table if not word.isascii()), key=len, reverse=True))
     unspaced = unspaced.replace("他", _HE)
-    pattern = re.compile(rf"\b(?:{spaced})\b|{unspaced}", re.IGNORECASE)
+    # ASCII only: the Turkish alphabet has letters that are an i to a search which ignores case, and to no table.
+    pattern = re.compile(rf"\b(?a:{spaced})\b|{unspaced}", re.IGNORECASE)
 
     def change(text: str, names: tuple[str, ...], chance: random.Random) -> Changed | None:  # noqa: ARG001
         taken = [place for name in names for place in places(text, [name])]

@@ -9,6 +9,7 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
+from rich.text import Text
 
 from stream.bundle import Bundle, load_bundle, require_replaceable
 from stream.command import UsageError, bundle_option, config_option, make_folder, reports_errors
@@ -66,7 +67,7 @@ def evaluate(bundle: Path | None, file: Path, *, as_json: bool, config: Path | N
             Column(head, no_wrap=True), *(COLUMNS[name] for name in columns), box=SIMPLE_HEAD, pad_edge=False
         )
         for group, found in shown:
-            table.add_row(group, *(_figure(found.get(name)) for name in columns))
+            table.add_row(Text(group), *(_figure(found.get(name)) for name in columns))
         console.print(table)
 
 
@@ -88,6 +89,7 @@ def calibrate(file: Path, bundle: Path | None, out: Path, *, anyway: bool, confi
     Moves the boundaries between labels, above all where neutral ends: a temperature and an offset per label.
     What that brings is measured by cross-validation and printed; the new bundle has a hash of its own.
     """
+    out = out.absolute()
     make_folder(out.parent)
     require_replaceable(out)
     before, rows, logits = _predicted(bundle, file, load_settings(config))

@@ -7,6 +7,7 @@ A user's row is a JSON object a line, or a line of CSV:
     topics: [earnings, people]          in CSV with | between them
     negative: false                     for who only knows that much
     entities: [{name: Acme, sentiment: positive}, {name: Bolt, negative: true}]
+                                        in CSV as JSON
     source: desk                        under which figures are grouped, by default the file's name
 
 Errors:
@@ -16,6 +17,7 @@ Errors:
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +28,7 @@ from stream.text import language, normalise
 
 NEGATIVE = "negative"
 SEPARATOR = "|"
+_ENTITIES = '[{"name": "Acme", "sentiment": "positive"}]'
 
 
 class HeadShape(Protocol):
@@ -103,7 +106,7 @@ def _row(record: Mapping[str, Any], heads: Sequence[HeadShape], source: str, *, 
         raise ValueError("it has no text")
     of_texts = [head for head in heads if head.scope == "text"]
     entities = []
-    for entity in record.get("entities") or ():
+    for entity in _entities(record.get("entities")):
         known = _targets(
             entity, {head.fallback or head.name: head for head in heads if head.scope == "entity"}
         )
@@ -111,6 +114,19 @@ def _row(record: Mapping[str, Any], heads: Sequence[HeadShape], source: str, *, 
             entities.append(Entity(entity["name"], tuple(places(text, [entity["name"]])), known))
     targets = _targets(record, {head.name: head for head in of_texts})
     return Row(text, str(record.get("source") or source), language(text), targets, entities=tuple(entities))
+
+
+def _entities(given: Any) -> list[dict[str, Any]]:
+    if given is None:
+        return []
+    if isinstance(given, str):
+        with suppress(ValueError, RecursionError):
+            given = json.loads(given)
+    if not isinstance(given, list) or not all(isinstance(entity, dict) for entity in given):
+        raise ValueError(
+            f"`entities` must be a list of objects, such as {_ENTITIES}, not {str(given)[:80]!r}"
+        )
+    return given
 
 
 def _targets(record: Mapping[str, Any], heads: Mapping[str, HeadShape]) -> dict[str, Target]:

@@ -43,27 +43,32 @@ def sigmoid(logits: Floats) -> Floats:
 def single_scores(logits: Floats, allowed: Bools, possible: Bools, labels: Sequence[str]) -> dict[str, Any]:
     """Accuracy, macro-F1, confusion (gold × predicted) and calibration of a single-label head.
 
-    Rows with one allowed label count; each prediction is the best among the row's possible labels.
-    `logits` are already divided by the temperature.
+    Rows that rule a label out count; each prediction is the best among the row's possible labels. Where a row
+    allows several, such as all but negative, one of these is right but finds none of them, and another is a
+    false one of its label. Confusion and calibration are of rows with one allowed label. `logits` are already
+    divided by the temperature.
     """
-    exact = allowed.sum(axis=1) == 1
+    known = allowed.any(axis=1) & (possible & ~allowed).any(axis=1)
+    exact = allowed[known].sum(axis=1) == 1
     if not exact.any():
         return {}
-    logits, allowed, possible = logits[exact], allowed[exact], possible[exact]
+    logits, allowed, possible = logits[known], allowed[known], possible[known]
     probabilities = softmax(np.where(possible, logits, -np.inf))
     predicted = probabilities.argmax(axis=1)
-    gold = allowed.argmax(axis=1)
+    right = allowed[np.arange(len(predicted)), predicted]
+    gold = allowed[exact].argmax(axis=1)
     confusion = np.zeros((len(labels), len(labels)), dtype=int)
-    np.add.at(confusion, (gold, predicted), 1)
-    right = np.diag(confusion)
-    bins = reliability(probabilities.max(axis=1), predicted == gold)
+    np.add.at(confusion, (gold, predicted[exact]), 1)
+    found = np.diag(confusion)
+    given = np.bincount(predicted[exact | ~right], minlength=len(labels))
+    bins = reliability(probabilities[exact].max(axis=1), right[exact])
     by_label = {
-        label: _label_scores(int(right[index]), int(confusion[:, index].sum()), int(confusion[index].sum()))
+        label: _label_scores(int(found[index]), int(given[index]), int(confusion[index].sum()))
         for index, label in enumerate(labels)
     }
     return {
-        "rows": len(gold),
-        "accuracy": float((predicted == gold).mean()),
+        "rows": len(right),
+        "accuracy": float(right.mean()),
         "macro_f1": _macro_f1(by_label),
         "labels": by_label,
         "confusion": confusion.tolist(),

@@ -146,6 +146,7 @@ def command(path: Path, config: Path | None) -> None:
     random.shuffle(items)
     before = len(labels)
     label_all(console, items, labels)
-    console.print(f"{len(labels) - before} labels added to {path}, {len(labels)} in it", highlight=False)
+    added = f"{len(labels) - before} labels added to {path}, {len(labels)} in it"
+    console.print(added, markup=False, highlight=False)
     for reason, (right, asked) in labels.agreement().items():
         console.print(f"  the model agreed in {right} of {asked} {reason.value} ones", highlight=False)

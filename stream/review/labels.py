@@ -90,6 +90,11 @@ class LabelFile:
                 raise UsageError(f"{self._path}, line {number} is not JSON: {error}") from error
             if not isinstance(row, dict):
                 raise UsageError(f"{self._path}, line {number}: a JSON object is wanted")
+            for name in ("id", "reason"):
+                if isinstance(row.get(name), list | dict):
+                    raise UsageError(
+                        f"{self._path}, line {number}: `{name}` must be a text; write one or leave it out"
+                    )
             yield row
 
 

@@ -49,6 +49,8 @@ def test_a_change_changes_what_it_says(kind: str, before: str, after: str) -> No
         ("script", "Shares fell"),
         ("typo", "a fall"),
         ("name", "Up"),
+        pytest.param("region", "REAL MADR\u0130D loses", id="a Turkish capital i"),
+        pytest.param("region", "madr\u0131d loses", id="a Turkish small i"),
     ],
 )
 def test_where_there_is_nothing_to_change_nothing_is_judged(kind: str, text: str) -> None:

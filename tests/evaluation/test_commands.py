@@ -48,7 +48,7 @@ def test_each_kind_of_label_is_judged_by_its_head(bundle: Bundle, tmp_path: Path
     found = json.loads(result.output)
     assert found["bundle"] == bundle.hash
     sentiment = found["heads"]["sentiment"]
-    assert (sentiment["all"]["rows"], sentiment["all"]["accuracy"]) == (3, pytest.approx(2 / 3))
+    assert (sentiment["all"]["rows"], sentiment["all"]["accuracy"]) == (4, 0.75)
     assert set(sentiment["by_set"]) == {"desk", "forum"}
     topics = found["heads"]["topics"]["all"]["labels"]
     assert (topics["legal-regulation"]["recall"], topics["people"]["recall"]) == (1.0, 0.0)
@@ -124,6 +124,26 @@ def test_csv_is_read_too(bundle: Bundle, tmp_path: Path) -> None:
     assert rows[1].targets["topics"].allowed == {"earnings", "markets"}
 
 
+def test_companies_in_a_csv_are_json(bundle: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    entities = '"[{""name"": ""Acme"", ""sentiment"": ""positive""}]"'
+    file.write_text(f"text,entities\ngood Acme,{entities}\n", encoding="utf-8")
+    [row] = read_labelled(file, bundle.manifest.heads)
+    [entity] = row.entities
+    assert (entity.name, entity.targets["entity_sentiment"].allowed) == ("Acme", {"positive"})
+    file.write_text("text,sentiment,entities\ngood Acme,positive,Acme\n", encoding="utf-8")
+    with pytest.raises(LabelledError, match="line 2: `entities` must be a list of objects"):
+        read_labelled(file, bundle.manifest.heads)
+
+
+def test_a_source_is_shown_as_it_is_written(bundle: Bundle, tmp_path: Path) -> None:
+    rows = [{"text": "bad", "sentiment": "negative", "source": source} for source in ("[/desk]", "desk[a]")]
+    shown = run("evaluate", "--bundle", bundle.folder, "--data", write(tmp_path / "rows.jsonl", *rows))
+    assert shown.exit_code == 0, shown.output
+    assert "[/desk]" in shown.output
+    assert "desk[a]" in shown.output
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -136,6 +156,8 @@ def test_csv_is_read_too(bundle: Bundle, tmp_path: Path) -> None:
         ("[1]", "line 1: a JSON object is wanted"),
         ('{"text": "x"}', "holds no row with a label of sentiment"),
         ('{"text": "x", "entities": [{"sentiment": "negative"}]}', "line 1: not a row"),
+        ('{"text": "x", "entities": {"Acme": "positive"}}', "line 1: `entities` must be a list of objects"),
+        ('{"text": "x", "entities": ["Acme"]}', "line 1: `entities` must be a list of objects"),
     ],
 )
 def test_a_line_that_cannot_be_used_is_named(bundle: Bundle, tmp_path: Path, line: str, reason: str) -> None:
@@ -197,6 +219,18 @@ def test_a_place_that_no_bundle_can_be_written_to_is_named(bundle: Bundle, tmp_p
     result = run("calibrate", file, "--bundle", bundle.folder, "--out", file / "fitted")
     assert result.exit_code == 2
     assert f"cannot write to {file}: " in result.output
+
+
+def test_a_bundle_that_one_works_in_is_replaced(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = make_tiny_bundle(tmp_path / "mine", ENTITY_HEADS)
+    file = write(tmp_path / "desk.jsonl", *moved(20))
+    monkeypatch.chdir(mine.folder)
+    result = run("calibrate", file, "--bundle", bundle.folder, "--out", ".")
+    assert result.exit_code == 0, result.output
+    assert load_bundle(mine.folder).hash != mine.hash
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", "desk.jsonl"}
 
 
 def test_too_few_rows_fit_nothing(bundle: Bundle, tmp_path: Path) -> None:

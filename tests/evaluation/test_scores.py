@@ -50,9 +50,19 @@ def test_a_set_without_neutral_is_judged_between_the_labels_it_knows() -> None:
     assert found["macro_f1"] == 1.0
 
 
-def test_rows_that_only_rule_a_label_out_do_not_count_as_right_or_wrong() -> None:
+def test_rows_that_only_rule_a_label_out_give_no_figures_by_themselves() -> None:
     allowed = np.array([[False, True, True]])
     assert single_scores(np.zeros((1, 3)), allowed, np.ones((1, 3), dtype=bool), LABELS) == {}
+
+
+def test_who_calls_everything_negative_is_not_precise_where_rows_say_that_they_are_not() -> None:
+    allowed = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 1], [0, 1, 1], [0, 1, 1]], dtype=bool)
+    logits = np.array([[5.0, 0, 0], [5, 0, 0], [5, 0, 0], [5, 0, 0], [0, 5, 0]])
+    found = single_scores(logits, allowed, np.ones((5, 3), dtype=bool), LABELS)
+    assert (found["rows"], found["accuracy"]) == (5, pytest.approx(3 / 5))
+    assert found["labels"]["negative"]["precision"] == pytest.approx(2 / 4)
+    assert found["macro_f1"] == pytest.approx(2 / 3)
+    assert sum(map(sum, found["confusion"])) == 2
 
 
 def test_unknown_topics_count_neither_way() -> None:

@@ -9,13 +9,14 @@ from click.testing import CliRunner
 from rich.console import Console
 from tiny_bundle import ENTITY_HEADS
 
+from stream.cli import main
 from stream.command import UsageError
 from stream.evaluation.labelled import read_labelled
 from stream.records import Position, ReviewItem, ReviewReason, ScoredEvent, ScoredMention
 from stream.review.cli import label_all
 from stream.review.labels import LabelFile
 from stream.review.sampling import sample
-from stream.settings import ReviewSettings
+from stream.settings import ReviewSettings, Settings
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 OFTEN = ReviewSettings(random_share=0.1, uncertain_share=0.3)
@@ -129,12 +130,23 @@ def test_a_company_that_the_text_does_not_name_is_not_asked_about(tmp_path: Path
     assert "Meant Only" not in shown
 
 
-@pytest.mark.parametrize("line", ["{", "[]"])
+@pytest.mark.parametrize("line", ["{", "[]", '{"id": ["1"]}', '{"id": "1", "reason": {"a": 1}}'])
 def test_a_file_that_holds_no_labels_is_refused_with_its_line(tmp_path: Path, line: str) -> None:
     file = tmp_path / "labels.jsonl"
     file.write_text(json.dumps({"id": "1", "text": "x"}) + f"\n{line}\n", encoding="utf-8")
     with pytest.raises(UsageError, match="line 2"):
         LabelFile(file)
+
+
+def test_the_file_is_named_as_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def waiting(settings: Settings) -> list[ReviewItem]:  # noqa: ARG001
+        return items("one")
+
+    monkeypatch.setattr("stream.review.cli.waiting", waiting)
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["review", "--labels", "[desk].jsonl"], input="n")
+    assert result.exit_code == 0, result.output
+    assert "1 labels added to [desk].jsonl, 1 in it" in result.output
 
 
 def test_who_quits_at_a_company_keeps_what_was_said_of_the_text(tmp_path: Path) -> None:
