@@ -13,8 +13,8 @@ UNFIT = """\
   are cut."""
 
 
-def write_card(manifest: Manifest, parity: Parity, notes: str) -> str:
-    """The card's Markdown."""
+def write_card(manifest: Manifest, parity: Parity, notes: str, source: Manifest | None = None) -> str:
+    """The card's Markdown; `source` is the bundle that was exported anew, where it was no checkpoint."""
     heads = "\n".join(_describe(head) for head in manifest.heads)
     sets = "\n".join(f"| {data['name']} | {data['rows']:,} | {data['licence']} |" for data in manifest.data)
     sections = [
@@ -28,9 +28,10 @@ def write_card(manifest: Manifest, parity: Parity, notes: str) -> str:
         if any("not stated" in str(data["licence"]) for data in manifest.data)
         else "",
         "## Scores",
-        *_scores(manifest),
+        *_scores(manifest, source),
+        *_calibration(manifest),
         "## What the export cost",
-        _cost(parity, manifest),
+        _cost(parity, manifest, source),
         "## Where it is weak",
         *_weakest(manifest),
         notes.strip(),
@@ -63,12 +64,15 @@ def _describe(head: Head) -> str:
     return f"- `{head.name}`: {rule} {', '.join(head.labels)}"
 
 
-def _scores(manifest: Manifest) -> list[str]:
+def _scores(manifest: Manifest, source: Manifest | None) -> list[str]:
     figures: dict[str, Any] = manifest.metrics.get("checkpoint", {})
     if not figures:
-        return ["Not measured: this checkpoint was taken before its run had ended."]
+        return [
+            "Not measured: no test row has a label, or this checkpoint was taken before its run had ended."
+        ]
+    checkpoint = "before the export" if source is None else "that it was first exported from"
     origin = (
-        "The checkpoint before the export, on test rows that it was not trained on; "
+        f"The checkpoint {checkpoint}, on test rows that it was not trained on; "
         "`downtick train` writes these figures, and more, into its report."
     )
     parts = [origin]
@@ -102,12 +106,40 @@ def _scores(manifest: Manifest) -> list[str]:
                 f"| {head}: label | rows | precision | recall | F1 |\n"
                 f"| --- | ---: | ---: | ---: | ---: |\n{rows}"
             )
+    silent = [f"`{head.name}`" for head in manifest.heads if head.name not in figures]
+    if silent:
+        parts.append(f"Not measured, since no test row has a label of theirs: {', '.join(silent)}.")
     return parts
 
 
-def _cost(parity: Parity, manifest: Manifest) -> str:
+def _calibration(manifest: Manifest) -> list[str]:
+    """What a calibration has brought, which the scores know nothing of."""
+    found: dict[str, Any] = manifest.metrics.get("calibration", {})
+    if not found:
+        return []
+    rows = "\n".join(
+        f"| {head} | "
+        + " | ".join(
+            f"{measured['before'][name]:.3f} → {measured['after'][name]:.3f}"
+            for name in ("accuracy", "macro_f1", "log_loss")
+        )
+        + " |"
+        for head, measured in found["heads"].items()
+    )
+    return [
+        "## Calibrated",
+        (
+            f"Temperature and offsets were fitted to labelled rows, from bundle {found['from']}, which the scores "
+            "above are without. By cross-validation:"
+        ),
+        f"| head | accuracy | macro-F1 | log loss |\n| --- | ---: | ---: | ---: |\n{rows}",
+    ]
+
+
+def _cost(parity: Parity, manifest: Manifest, source: Manifest | None) -> str:
+    against = "the checkpoint" if source is None else f"a bundle in {source.precision} that was read back"
     origin = (
-        f"Measured by `downtick export` on {parity.rows:,} texts, against the checkpoint in "
+        f"Measured by `downtick export` on {parity.rows:,} texts, against {against} in "
         "32-bit floating point, on a CPU."
     )
     lines = [

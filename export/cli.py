@@ -28,7 +28,8 @@ from stream.evaluation.rows import Row
 @click.option(
     "--evaluation",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Texts to compare on, best with labels, as for `downtick evaluate`; default: the training's test.jsonl.",
+    help="Texts to compare on, best with labels, as for `downtick evaluate`; default: the training's test.jsonl, "
+    "with valid.jsonl if it has few.",
 )
 @click.option(
     "--evaluation-rows",
@@ -88,6 +89,7 @@ def export(
         ) from error
     from training.model import CheckpointError, read_description
 
+    out = out.absolute()
     try:
         present = load_bundle(in_use) if in_use else None
         if in_use and in_use.resolve() == out.resolve():
@@ -95,8 +97,8 @@ def export(
                 "--compare names the bundle that --out would replace; write to another folder"
             )
         heads = read_description(checkpoint).heads
-        file = evaluation or writing.find_evaluation(checkpoint)
-        rows = writing.read_evaluation(file, heads, evaluation_rows)
+        files = [evaluation] if evaluation else writing.find_evaluation(checkpoint)
+        rows = writing.read_evaluation(files, heads, evaluation_rows)
         bundle, parity = writing.export_bundle(
             checkpoint,
             out,
@@ -104,11 +106,15 @@ def export(
             rows,
             allowed_loss=allowed_loss,
             minimum_agreement=minimum_agreement,
-            notes=notes.read_text(encoding="utf-8") if notes else "",
+            notes=_read_notes(notes) if notes else "",
             report=lambda line: click.echo(line, err=True),
         )
     except (writing.ExportError, CheckpointError, BundleError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot use {error.filename or out}: {error.strerror or error}; see to it, or name another place"
+        ) from error
     for name, head in parity.heads.items():
         f1 = (
             f", macro-F1 {head.macro_f1_before:.4f} → {head.macro_f1_after:.4f}"
@@ -125,11 +131,19 @@ def export(
         _compare(present, bundle, rows)
 
 
+def _read_notes(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"--notes: {path} is not UTF-8: {error}") from error
+
+
 def _compare(in_use: Bundle, new: Bundle, rows: list[Row]) -> None:
-    from export.comparison import advice, compare_bundles
+    from export.comparison import advice, compare_bundles, lost_heads
 
     try:
-        differences = compare_bundles(in_use, new, rows)
+        # The new one was fitted to validation rows.
+        differences = compare_bundles(in_use, new, [row for row in rows if row.split != "valid"])
     except (EngineError, BundleError) as error:
         raise click.ClickException(f"the bundle is written, but cannot be compared: {error}") from error
     for one in differences:
@@ -137,4 +151,4 @@ def _compare(in_use: Bundle, new: Bundle, rows: list[Row]) -> None:
             f"{one.head}: macro-F1 {one.in_use:.4f} in use, {one.new:.4f} new, "
             f"difference {one.low:+.4f} to {one.high:+.4f} ({one.rows:,} rows)"
         )
-    click.echo(advice(differences))
+    click.echo(advice(differences, lost_heads(in_use, new)))

@@ -35,13 +35,15 @@ class Difference:
 
 def compare_bundles(in_use: Bundle, new: Bundle, rows: Sequence[Row]) -> list[Difference]:
     """The heads that both have with the same labels, on the rows that know something of them."""
+    if not rows:
+        return []
     settings = EngineSettings()
     old_logits, new_logits = predict_rows(in_use, settings, rows), predict_rows(new, settings, rows)
     old_heads = {head.name: head for head in in_use.manifest.heads}
     found = []
     for head in new.manifest.heads:
         old = old_heads.get(head.name)
-        if old is None or (old.labels, old.kind, old.scope) != (head.labels, head.kind, head.scope):
+        if old is None or not _comparable(old, head):
             continue
         judged = rows_of(head.scope, rows)
         allowed, possible = masks(judged, head.name, head.labels)
@@ -53,6 +55,25 @@ def compare_bundles(in_use: Bundle, new: Bundle, rows: Sequence[Row]) -> list[Di
                 _difference((old, before[known]), (head, after[known]), allowed[known], possible[known])
             )
     return found
+
+
+def lost_heads(in_use: Bundle, new: Bundle) -> list[str]:
+    """The heads of the bundle in use that the new one lacks, or has without some of their labels."""
+    heads = {head.name: head for head in new.manifest.heads}
+    return [
+        old.name
+        for old in in_use.manifest.heads
+        if old.name not in heads or not _can_what(heads[old.name], old)
+    ]
+
+
+def _can_what(new: Head, old: Head) -> bool:
+    """Whether the new head tells all that the old one does, in whatever order, and perhaps more."""
+    return (new.kind, new.scope) == (old.kind, old.scope) and set(old.labels) <= set(new.labels)
+
+
+def _comparable(old: Head, new: Head) -> bool:
+    return (old.labels, old.kind, old.scope) == (new.labels, new.kind, new.scope)
 
 
 def _difference(
@@ -83,12 +104,17 @@ def _macro_f1(head: Head, logits: Floats, allowed: Bools, possible: Bools) -> fl
     return float(scores_of_kind(head, logits, allowed, possible).get("macro_f1", 0.0))
 
 
-def advice(differences: Sequence[Difference]) -> str:
-    """Whether to switch, and why, in a sentence."""
+def advice(differences: Sequence[Difference], lost: Sequence[str] = ()) -> str:
+    """Whether to switch, and why, in a sentence; never where a head is `lost`."""
     worse = [one.head for one in differences if one.high < 0]
     better = [one.head for one in differences if one.low > 0]
+    faults = []
+    if lost:
+        faults.append(f"lacks {', '.join(lost)}, or some of its labels")
     if worse:
-        return f"stay: the new bundle is worse at {', '.join(worse)}" + (
+        faults.append(f"is worse at {', '.join(worse)}")
+    if faults:
+        return f"stay: the new bundle {' and '.join(faults)}" + (
             f", though better at {', '.join(better)}" if better else ""
         )
     if better:

@@ -21,6 +21,8 @@ class HeadParity(BaseModel):
     """Of all logits, absolute."""
     agreement: float
     """Share of texts with the same label; of a multi-label head, share of equal decisions."""
+    changed: int
+    """How many texts, or entities, do not have the same label."""
     macro_f1_before: float | None = None
     macro_f1_after: float | None = None
     labelled_rows: int = 0
@@ -45,6 +47,9 @@ class Parity(BaseModel):
         for name, head in self.heads.items():
             if not np.isfinite(head.largest_difference):
                 reasons.append(f"{name}: its logits are not all finite numbers")
+            if head.changed <= 1:
+                # Of a few texts a single one is a large share, and says nothing.
+                continue
             if head.loss > allowed_loss:
                 reasons.append(
                     f"{name}: macro-F1 falls from {head.macro_f1_before:.4f} to "
@@ -69,20 +74,19 @@ def compare(heads: Sequence[Head], before: Logits, after: Logits, rows: Sequence
             # No text of the evaluation names an entity.
             continue
         difference = np.abs(old - new)
+        was, now = head.scaled(old), head.scaled(new)
         if head.kind == "single":
-            agreement = (old.argmax(axis=1) == new.argmax(axis=1)).mean()
+            alike = (was.argmax(axis=1) == now.argmax(axis=1))[:, np.newaxis]
         else:
             thresholds = np.array(head.thresholds)
-            agreement = (
-                (sigmoid(old / head.temperature) >= thresholds)
-                == (sigmoid(new / head.temperature) >= thresholds)
-            ).mean()
+            alike = (sigmoid(was) >= thresholds) == (sigmoid(now) >= thresholds)
         scored_before = head_scores(head, old, judged)
         scored_after = head_scores(head, new, judged)
         parity.heads[head.name] = HeadParity(
             largest_difference=float(difference.max()),
             mean_difference=float(difference.mean()),
-            agreement=float(agreement),
+            agreement=float(alike.mean()),
+            changed=int((~alike.all(axis=1)).sum()),
             macro_f1_before=scored_before.get("macro_f1"),
             macro_f1_after=scored_after.get("macro_f1"),
             labelled_rows=scored_after.get("rows", 0),

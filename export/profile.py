@@ -13,6 +13,9 @@ from stream.evaluation.prediction import Logits
 from stream.evaluation.rows import Row
 from training.model import Description
 
+LEAST_ROWS = 100
+"""With fewer a profile says more of chance than of the texts: any stream would seem to have drifted."""
+
 
 def training_profile(
     description: Description,
@@ -23,10 +26,12 @@ def training_profile(
 ) -> Profile:
     """The profile of the sets that the model was trained on, by rows of theirs that it was not trained on.
 
-    Each set has the weight of its training rows. Empty where none of `rows` is of such a set.
+    Each set has the weight of its training rows. Empty where fewer than `LEAST_ROWS` are of such sets.
     """
     trained = {str(data["name"]): float(data["rows"]) for data in description.data}
-    held_out = Counter(row.source for row in rows)
+    held_out = Counter(row.source for row in rows if row.source in trained)
+    if held_out.total() < LEAST_ROWS:
+        return {}
     heads = [head for head in description.heads if head.scope == "text"]
     judged = judgements(heads, {head.name: logits[head.name] for head in heads}, [[] for _ in rows])
     unknown = unknown_id(tokenizer)

@@ -14,16 +14,18 @@ from pathlib import Path
 from export.card import write_card
 from export.conversion import convert, run_session, session
 from export.parity import Parity, compare
-from export.profile import training_profile
+from export.profile import LEAST_ROWS, training_profile
 from stream.bundle import (
     CARD,
     FORMAT,
+    MANIFEST,
     MODEL,
     TOKENIZER,
     Bundle,
     Head,
     Manifest,
     Precision,
+    load_bundle,
     put_in_place,
     require_replaceable,
     write_manifest,
@@ -33,7 +35,7 @@ from stream.evaluation.rows import Row
 from training.encoding import encode_rows
 from training.model import load_checkpoint
 from training.prediction import predict
-from training.run import TEST_ROWS
+from training.run import TEST_ROWS, VALID_ROWS
 
 BATCH_SIZE = 64
 
@@ -42,24 +44,39 @@ class ExportError(Exception):
     """No bundle was written, and one that was there before is untouched."""
 
 
-def find_evaluation(checkpoint: Path) -> Path:
-    """The test rows of the run that the checkpoint belongs to."""
+def find_evaluation(checkpoint: Path) -> list[Path]:
+    """The rows of the run that the checkpoint belongs to, which it was not trained on: test, then validation."""
     for folder in list(checkpoint.resolve().parents)[:2]:
         if (folder / TEST_ROWS).is_file():
-            return folder / TEST_ROWS
+            files = [folder / TEST_ROWS, folder / VALID_ROWS]
+            return [file for file in files if file.is_file() and file.stat().st_size]
     raise ExportError(
         f"no {TEST_ROWS} beside {checkpoint}; name a file of rows to judge by with --evaluation"
     )
 
 
-def read_evaluation(path: Path, heads: Sequence[Head], limit: int | None) -> list[Row]:
-    """Rows to judge by, with labels or without, at most `limit`: by text hash, so that every run has the same."""
+def read_evaluation(files: Sequence[Path], heads: Sequence[Head], limit: int | None) -> list[Row]:
+    """Rows to judge by, with labels or without, at most `limit`: by text hash, so that every run has the same.
+
+    Of a further file only where those before it hold fewer than `LEAST_ROWS`.
+    """
+    rows: list[Row] = []
     try:
-        rows = read_labelled(path, heads, bare=True)
+        for file in files:
+            if len(rows) < LEAST_ROWS:
+                rows += sorted(read_labelled(file, heads, bare=True), key=_hash)
     except LabelledError as error:
-        raise ExportError(f"cannot evaluate: {error}") from error
-    rows.sort(key=lambda row: sha256(row.text.encode("utf-8", "surrogatepass")).digest())
+        raise ExportError(f"cannot evaluate: {error}; name other rows with --evaluation") from error
+    if not rows:
+        raise ExportError(
+            "cannot evaluate: the run has neither test nor validation rows; "
+            "name a file of rows to judge by with --evaluation"
+        )
     return rows[:limit]
+
+
+def _hash(row: Row) -> bytes:
+    return sha256(row.text.encode("utf-8", "surrogatepass")).digest()
 
 
 def export_bundle(
@@ -80,13 +97,18 @@ def export_bundle(
     """
     require_replaceable(out)
     model, tokenizer, description = load_checkpoint(checkpoint)
+    source = load_bundle(checkpoint).manifest if (checkpoint / MANIFEST).is_file() else None
     out.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         staging.chmod(0o755)
         report(f"converting to {precision}")
         convert(model, description.maximum_tokens, precision, staging / MODEL)
-        report(f"comparing on {len(rows):,} texts")
+        few = len(rows) < LEAST_ROWS
+        report(
+            f"comparing on {len(rows):,} texts"
+            + ("; with --evaluation more could be compared" if few else "")
+        )
         heads = description.heads
         encodings = encode_rows(tokenizer, rows, description.maximum_tokens, description.reading)
         before = predict(model, heads, encodings, description.padding_id, BATCH_SIZE)
@@ -101,6 +123,9 @@ def export_bundle(
                 + "\nexport with another --precision, or allow more with --allowed-loss and "
                 "--minimum-agreement"
             )
+        # A bundle's own was made of more rows than those that it is now compared on.
+        kept = description.profile if source else {}
+        profile = kept or training_profile(description, tokenizer, rows, encodings, after)
         manifest = Manifest(
             format=FORMAT,
             name=description.name,
@@ -115,12 +140,16 @@ def export_bundle(
             compares_figures=description.compares_figures,
             heads=heads,
             data=description.data,
-            metrics={"checkpoint": description.metrics, "export": parity.model_dump()},
-            profile=training_profile(description, tokenizer, rows, encodings, after),
+            metrics={
+                **(source.metrics if source else {}),
+                "checkpoint": description.metrics,
+                "export": parity.model_dump(),
+            },
+            profile=profile or description.profile,
             files={},
         )
         tokenizer.save(str(staging / TOKENIZER))
-        (staging / CARD).write_text(write_card(manifest, parity, notes), encoding="utf-8")
+        (staging / CARD).write_text(write_card(manifest, parity, notes, source), encoding="utf-8")
         write_manifest(staging, manifest)
         bundle = put_in_place(staging, out)
     finally:

@@ -134,3 +134,8 @@ def _with_options(config: Path | None, flags: dict[str, Any], run: Callable[[Opt
         run(options)
     except (ConfigurationError, DataError, CheckpointError, SplitError) as error:
         raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(
+            f"cannot use {error.filename or options.output}: {error.strerror or error}; "
+            "see to it, or name another place"
+        ) from error

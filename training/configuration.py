@@ -339,7 +339,7 @@ def read_configuration(path: Path | None, overrides: dict[str, Any]) -> Options:
         raise ConfigurationError(f"{where} cannot be used:\n" + "\n".join(lines)) from error
 
 
-def _read_values(path: Path) -> dict[str, Any]:
+def _read_values(path: Path, above: frozenset[Path] = frozenset()) -> dict[str, Any]:
     values = read_yaml(path, ConfigurationError)
     if not isinstance(values, dict):
         raise ConfigurationError(f"{path} must be a mapping of options to values")
@@ -347,9 +347,12 @@ def _read_values(path: Path) -> dict[str, Any]:
     base = values.pop("base", None)
     if base is None:
         return values
-    if not isinstance(base, str) or (path.parent / base).resolve() == path.resolve():
-        raise ConfigurationError(f"{path}: base must name another configuration")
-    return {**_read_values(path.parent / base), **values}
+    above |= {path.resolve()}
+    if not isinstance(base, str) or (path.parent / base).resolve() in above:
+        raise ConfigurationError(
+            f"{path}: base must name another configuration, and none that is itself based on this one"
+        )
+    return {**_read_values(path.parent / base, above), **values}
 
 
 def _anchor(values: dict[str, Any], folder: Path) -> None:

@@ -45,7 +45,9 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
     if options.teachers:
         train += _unlabelled(options, {text_key(row.text) for row in rows})
     train = _cap(train, options)
-    train, cued = add_cues(train, heads)
+    labelled = {name for row in train for name in row.targets}
+    # Cues beside labels make them richer; alone they would spoil a head that had learnt from labels.
+    train, cued = add_cues(train, [head for head in heads if head.name in labelled])
     if options.learning_heads:
         train = [row for row in train if _teaches(row, options.learning_heads)]
     if not train:

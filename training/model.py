@@ -28,6 +28,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.hub import cached_file
 
 from stream.bundle import MANIFEST, MODEL, TOKENIZER, BundleError, Head, Scope, load_bundle
+from stream.drift import Profile
 from stream.pseudonyms import NO_PSEUDONYMS, Pseudonyms
 from stream.reading import Reading
 from training.restoration import RestorationError, read_weights
@@ -73,6 +74,8 @@ class Description(BaseModel):
     compares_figures: bool = False
     data: list[dict[str, Any]] = Field(default_factory=list)
     metrics: dict[str, Any] = Field(default_factory=dict)
+    profile: Profile = Field(default_factory=dict)
+    """What its training texts were like, as the bundle tells that it is or began with."""
 
     @property
     def reading(self) -> Reading:
@@ -204,11 +207,14 @@ def load_tokenizer(name: str) -> Tokenizer:
     return tokenizer
 
 
-def new_classifier(encoder: str, heads: Sequence[HeadShape], dropout: float) -> Classifier:
+def new_classifier(
+    encoder: str, heads: Sequence[HeadShape], dropout: float, learning_heads: Collection[str] = ()
+) -> Classifier:
     """A classifier on a pre-trained encoder (folder or hub name); its heads are still random.
 
     Where the folder is a checkpoint or a bundle, its encoder goes on from there, and so do the heads of the
-    same name, with the labels that they had there.
+    same name, with the labels that they had there. What will learn of an INT8 bundle is scattered (see
+    `training/restoration.py`); with `learning_heads` all else is exactly as it was.
     """
     if is_trained(Path(encoder)):
         earlier, _, description = load_checkpoint(Path(encoder), scattered=True)
@@ -218,6 +224,9 @@ def new_classifier(encoder: str, heads: Sequence[HeadShape], dropout: float) -> 
         ours = {head.name: model.last_layer(head.name) for head in heads}
         begun = {name: (layer.weight.clone(), layer.bias.clone()) for name, layer in ours.items()}
         known, shapes = earlier.state_dict(), model.state_dict()
+        if learning_heads and (Path(encoder) / MANIFEST).is_file():
+            exact = _bundled_weights(Path(encoder) / MODEL, scattered=False)
+            known |= {name: value for name, value in exact.items() if not _is_of(name, learning_heads)}
         model.load_state_dict(
             {
                 name: value
@@ -244,6 +253,21 @@ def new_classifier(encoder: str, heads: Sequence[HeadShape], dropout: float) -> 
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"cannot load the encoder {encoder}: {_first_line(error)}") from error
     return Classifier(pretrained, heads, dropout)
+
+
+def _is_of(parameter: str, heads: Collection[str]) -> bool:
+    """Whether only these heads have the parameter of that name."""
+    stack, name, *_ = parameter.split(".")
+    return stack in {"heads", "own_layers"} and name in heads
+
+
+def most_tokens(encoder: PreTrainedModel) -> int | None:
+    """For how many tokens the encoder has learnt positions; None where it computes them."""
+    table = getattr(getattr(encoder, "embeddings", None), "position_embeddings", None)
+    if not isinstance(table, nn.Embedding):
+        return None
+    # Models like RoBERTa count from behind the padding's position.
+    return table.num_embeddings - (0 if table.padding_idx is None else table.padding_idx + 1)
 
 
 def _require_same_layers(encoder: str, earlier: Sequence[Head], heads: Sequence[HeadShape]) -> None:

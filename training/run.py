@@ -15,20 +15,22 @@ from transformers import TrainerCallback, set_seed
 
 from stream.bundle import Head as BundleHead
 from stream.evaluation.prediction import complete
-from stream.evaluation.rows import Split, rows_of, write_rows
+from stream.evaluation.rows import Row, Split, rows_of, write_rows
 from stream.evaluation.summary import summarise
 from stream.pseudonyms import NO_PSEUDONYMS
 from training.augmentation import NameSwap
 from training.batches import Encoded
 from training.calibration import calibrate
-from training.configuration import Head, Options, resolve_heads
+from training.configuration import ConfigurationError, Head, Options, resolve_heads
 from training.dataset import Corpus, build_corpus, own_name
 from training.distillation import keep_layers, load_teachers, mix_weights, weights_to_keep
 from training.model import (
     CheckpointError,
+    Classifier,
     Description,
     earlier_description,
     load_tokenizer,
+    most_tokens,
     new_classifier,
     save_checkpoint,
 )
@@ -37,6 +39,7 @@ from training.trainer import Board, FineTuner, last_checkpoint
 
 MODEL = "model"
 TEST_ROWS = "test.jsonl"
+VALID_ROWS = "valid.jsonl"
 CLEANING = "cleaning.json"
 
 
@@ -48,8 +51,8 @@ class Prepared:
     encoded: dict[Split, Encoded]
     description: Description
     trainer: FineTuner
-    taught: frozenset[str]
-    """The heads that learn, and of which some training row knows something."""
+    fitted: frozenset[str]
+    """The heads that learn, and to which temperature and thresholds are fitted."""
 
 
 def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prepared:
@@ -63,7 +66,8 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
     _write_preparation(options, corpus)
 
     tokenizer = load_tokenizer(options.encoder)
-    model = new_classifier(options.encoder, heads, options.dropout)
+    model = new_classifier(options.encoder, heads, options.dropout, options.learning_heads)
+    _require_positions(options, model)
     if options.layers is not None:
         keep_layers(model.encoder, options.layers)
     teachers = (
@@ -71,7 +75,7 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         if options.teachers
         else None
     )
-    taught = _taught(options, heads, corpus)
+    fitted = _fitted(options, heads, corpus)
     earlier = earlier_description(options.encoder)
     pseudonyms = options.pseudonyms
     if pseudonyms is None:
@@ -83,13 +87,14 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         name=options.name,
         encoder=earlier.encoder if earlier else _encoder_name(options.encoder),
         encoder_configuration=_configuration(model.encoder),
-        heads=_described(options, heads, earlier.heads if earlier else [], taught),
+        heads=_described(options, heads, earlier.heads if earlier else [], fitted),
         maximum_tokens=options.maximum_tokens,
         padding_id=model.encoder.config.pad_token_id or 0,
         pseudonyms=pseudonyms,
         compares_figures=compares_figures,
         languages=list(dict.fromkeys([*(earlier.languages if earlier else []), *_languages(corpus)])),
         data=_provenance(options, corpus, earlier.data if earlier else []),
+        profile=earlier.profile if earlier else {},
     )
     encoded = {
         split: Encoded(
@@ -114,17 +119,33 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         teachers=teachers,
         callbacks=[Board(options.output / "tensorboard"), *callbacks],
     )
-    return Prepared(corpus, encoded, description, trainer, taught)
+    return Prepared(corpus, encoded, description, trainer, fitted)
 
 
-def _taught(options: Options, heads: Sequence[Head], corpus: Corpus) -> frozenset[str]:
-    rows = corpus.rows["train"]
-    known = {name for row in rows for name in row.targets}
-    known |= {name for row in rows for entity in row.entities for name in entity.targets}
+def _fitted(options: Options, heads: Sequence[Head], corpus: Corpus) -> frozenset[str]:
+    learnt, judged = _known(corpus.rows["train"]), _known(corpus.rows["valid"])
     # Teachers know something of every text.
     return frozenset(
-        head.name for head in heads if options.learns(head.name) and (head.name in known or options.teachers)
+        head.name
+        for head in heads
+        if options.learns(head.name) and (head.name in learnt or options.teachers) and head.name in judged
     )
+
+
+def _known(rows: Iterable[Row]) -> set[str]:
+    """The heads of which the rows say something."""
+    return {name for row in rows for name in row.targets}.union(
+        *(entity.targets for row in rows for entity in row.entities if entity.spans)
+    )
+
+
+def _require_positions(options: Options, model: Classifier) -> None:
+    most = most_tokens(model.encoder)
+    if most is not None and options.maximum_tokens > most:
+        raise ConfigurationError(
+            f"maximum_tokens: {options.encoder} reads {most} tokens at most, not {options.maximum_tokens}; "
+            f"set {most} or less, or name another encoder"
+        )
 
 
 def _calibrated(head: BundleHead, logits: NDArray[np.float32], valid: Encoded) -> BundleHead:
@@ -152,7 +173,7 @@ def train(options: Options, *, resume: bool) -> Path:
     valid = trainer.predict_rows(encoded["valid"])
     test = trainer.predict_rows(encoded["test"])
     calibrated = [
-        _calibrated(head, valid[head.name], encoded["valid"]) if head.name in prepared.taught else head
+        _calibrated(head, valid[head.name], encoded["valid"]) if head.name in prepared.fitted else head
         for head in prepared.description.heads
     ]
     # Where a text answers for an entity, it does so with its own temperature, which is known only now.
@@ -180,8 +201,11 @@ def train(options: Options, *, resume: bool) -> Path:
 
 
 def headline(summary: dict[str, Any], heads: list[BundleHead]) -> dict[str, Any]:
-    """The figures that go into a bundle's manifest: per head overall, by language and by set."""
-    return {
+    """The figures that go into a bundle's manifest: per head overall, by language and by set.
+
+    Heads of which no test row knows anything are left out.
+    """
+    figures = {
         head.name: {
             group: _rounded(found)
             for group, found in [
@@ -193,6 +217,7 @@ def headline(summary: dict[str, Any], heads: list[BundleHead]) -> dict[str, Any]
         }
         for head in heads
     }
+    return {name: found for name, found in figures.items() if found}
 
 
 def _rounded(found: dict[str, Any]) -> dict[str, Any]:
@@ -219,9 +244,9 @@ def _round(value: float) -> float:
 
 
 def _described(
-    options: Options, heads: list[Head], earlier: Sequence[BundleHead], taught: Collection[str]
+    options: Options, heads: list[Head], earlier: Sequence[BundleHead], to_fit: Collection[str]
 ) -> list[BundleHead]:
-    """The heads before anything is fitted; those that learn nothing keep what was fitted to them."""
+    """The heads before anything is fitted; those to which nothing will be keep what was fitted to them."""
     found = []
     for head in heads:
         untuned = BundleHead(
@@ -233,7 +258,7 @@ def _described(
             own_layers=head.own_layers,
             thresholds=[0.5] * len(head.labels) if head.kind == "multi" else [],
         )
-        if head.name in taught:
+        if head.name in to_fit:
             found.append(untuned)
             continue
         known = next((one for one in earlier if one.name == head.name), None)
@@ -300,4 +325,4 @@ def _write_preparation(options: Options, corpus: Corpus) -> None:
     )
     (options.output / "options.json").write_text(options.model_dump_json(indent=2) + "\n", encoding="utf-8")
     write_rows(options.output / TEST_ROWS, corpus.rows["test"])
-    write_rows(options.output / "valid.jsonl", corpus.rows["valid"])
+    write_rows(options.output / VALID_ROWS, corpus.rows["valid"])

@@ -34,9 +34,17 @@ class Frozen:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read the file; `SplitError` names a line that is something else."""
+        """Read the file; `SplitError` where it cannot be read, or names a line that is something else."""
         frozen = cls()
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise SplitError(
+                f"cannot read {path}: {error.strerror}; name a file of splits, or a new one"
+            ) from error
+        except UnicodeDecodeError as error:
+            raise SplitError(f"{path} is not UTF-8: {error}; name a file of splits, or a new one") from error
+        for number, line in enumerate(lines, start=1):
             match line.split("\t"):
                 case ["set", name]:
                     frozen.sources.add(name)

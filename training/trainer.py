@@ -20,6 +20,7 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer_callback import CallbackHandler
 
 from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS
 from stream.evaluation.prediction import Logits
@@ -107,9 +108,8 @@ class FineTuner(Trainer):
         self.tokenizer = tokenizer
         self.description = description
         self.valid = valid
-        patience = EarlyStoppingCallback(options.patience)
         arguments = training_arguments(options)
-        judges: list[TrainerCallback] = [patience]
+        judges: list[TrainerCallback] = [EarlyStoppingCallback(options.patience)]
         if not any(possible.any() for _, possible in valid.masks.values()):
             logger.warning(
                 "no validation row has a label, so the last checkpoint is kept whatever it is worth;"
@@ -123,8 +123,9 @@ class FineTuner(Trainer):
             data_collator=partial(collate, padding_id=description.padding_id, taught=teachers is not None),
             train_dataset=train,
             eval_dataset=valid,
-            callbacks=[*judges, Freeze(model, options, patience), CountPasses(train), *callbacks],
+            callbacks=[*judges, CountPasses(train), *callbacks],
         )
+        self.add_callback(Freeze(model, options, self.callback_handler))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Passes:  # noqa: ARG002
         # The rows that arrive are those that were given; Trainer's own sampler draws anew after an interruption.
@@ -201,10 +202,11 @@ class Freeze(TrainerCallback):
     What a random head would have the encoder do is noise, which few examples never mend.
     """
 
-    def __init__(self, model: Classifier, options: Options, patience: EarlyStoppingCallback) -> None:
+    def __init__(self, model: Classifier, options: Options, handler: CallbackHandler) -> None:
         self.model = model
         self.options = options
-        self.patience = patience
+        # Not the callback itself: a run that goes on has another one in its place.
+        self.handler = handler
 
     def on_step_begin(
         self,
@@ -223,7 +225,9 @@ class Freeze(TrainerCallback):
         encoder.requires_grad_(requires_grad=not frozen)
         if frozen:
             # That the heads alone get no better is no reason to stop before the encoder learns.
-            self.patience.early_stopping_patience_counter = 0
+            for callback in self.handler.callbacks:
+                if isinstance(callback, EarlyStoppingCallback):
+                    callback.early_stopping_patience_counter = 0
         if self.options.freeze_embeddings:
             encoder.get_input_embeddings().requires_grad_(requires_grad=False)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_bundle import HEADS, make_tiny_bundle
 
-from export.comparison import Difference, advice, compare_bundles
+from export.comparison import Difference, advice, compare_bundles, lost_heads
 from stream.bundle import Bundle
 from stream.evaluation.rows import Row, Target
 
@@ -56,4 +56,35 @@ def test_a_loss_weighs_more_than_a_gain_elsewhere() -> None:
 
 def test_heads_with_other_labels_are_not_compared(tiny_bundle: Bundle, tmp_path: Path) -> None:
     other = HEADS[0].model_copy(update={"labels": ["positive", "neutral", "negative"]})
-    assert compare_bundles(tiny_bundle, make_tiny_bundle(tmp_path / "b", [other]), ROWS) == []
+    new = make_tiny_bundle(tmp_path / "b", [other])
+    assert compare_bundles(tiny_bundle, new, ROWS) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "lost"),
+    [
+        (["positive", "neutral", "negative"], []),
+        (["negative", "neutral", "positive", "mixed"], []),
+        (["negative", "positive"], [HEADS[0].name]),
+    ],
+)
+def test_a_head_is_lost_where_it_or_one_of_its_labels_is_missing(
+    tiny_bundle: Bundle, tmp_path: Path, labels: list[str], lost: list[str]
+) -> None:
+    new = make_tiny_bundle(tmp_path / "b", [HEADS[0].model_copy(update={"labels": labels})])
+    assert lost_heads(tiny_bundle, new) == [*lost, *(head.name for head in HEADS[1:])]
+
+
+def test_nobody_is_told_to_switch_to_a_bundle_that_lacks_a_head() -> None:
+    gain = Difference("sentiment", 100, 0.7, 0.8, 0.05, 0.15)
+    loss = Difference("topics", 100, 0.8, 0.7, -0.15, -0.05)
+    assert advice([gain], ["mood"]) == (
+        "stay: the new bundle lacks mood, or some of its labels, though better at sentiment"
+    )
+    assert advice([loss], ["mood"]) == (
+        "stay: the new bundle lacks mood, or some of its labels and is worse at topics"
+    )
+
+
+def test_without_rows_nothing_is_compared(tiny_bundle: Bundle) -> None:
+    assert compare_bundles(tiny_bundle, tiny_bundle, []) == []

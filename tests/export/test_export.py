@@ -11,13 +11,13 @@ import pytest
 from tiny_checkpoint import HEADS, LABELS, run_export
 
 from export.conversion import run_session, session
-from export.parity import compare
+from export.parity import Parity, compare
+from export.profile import LEAST_ROWS
+from export.writing import find_evaluation, read_evaluation
 from stream.bundle import Bundle, load_bundle
 from stream.engine.encoding import Encoding
-from stream.evaluation.rows import Row, Target, write_rows
-from training.model import (
-    Classifier,
-)
+from stream.evaluation.rows import Row, Split, Target, write_rows
+from training.model import DESCRIPTION, Classifier
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp16", "fp32"])
@@ -132,18 +132,28 @@ def test_a_new_bundle_takes_the_place_of_the_old_one(
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
-def test_lost_macro_f1_is_a_reason_to_refuse() -> None:
+def compared(*answers: int) -> Parity:
+    """A row of each label, judged right before the export, and as `answers` say after it."""
     rows = [
         Row(label, "x", "en", {"sentiment": Target(frozenset({label}), frozenset(LABELS))})
         for label in LABELS
     ]
-    right = {"sentiment": np.eye(3, dtype=np.float32)}
-    wrong = {"sentiment": np.eye(3, dtype=np.float32)[[0, 1, 1]]}
-    parity = compare(HEADS[:1], right, wrong, rows)
-    assert parity.heads["sentiment"].loss == pytest.approx(1 - 5 / 9)
-    assert parity.refusals(allowed_loss=0.5, minimum_agreement=0.5) == []
-    [reason] = parity.refusals(allowed_loss=0.1, minimum_agreement=0.5)
-    assert "macro-F1 falls from 1.0000 to 0.5556" in reason
+    logits = np.eye(3, dtype=np.float32)
+    return compare(HEADS[:1], {"sentiment": logits}, {"sentiment": logits[[*answers]]}, rows)
+
+
+def test_lost_macro_f1_is_a_reason_to_refuse() -> None:
+    parity = compared(1, 1, 1)
+    assert parity.heads["sentiment"].loss == pytest.approx(5 / 6)
+    assert parity.refusals(allowed_loss=0.9, minimum_agreement=0.3) == []
+    [reason] = parity.refusals(allowed_loss=0.1, minimum_agreement=0.3)
+    assert "macro-F1 falls from 1.0000 to 0.1667" in reason
+
+
+def test_a_single_label_that_changes_is_no_reason_however_few_there_are() -> None:
+    parity = compared(0, 1, 1)
+    assert parity.heads["sentiment"].loss > 0.4
+    assert parity.refusals(allowed_loss=0.1, minimum_agreement=0.95) == []
 
 
 def test_logits_that_are_not_numbers_are_refused() -> None:
@@ -152,6 +162,74 @@ def test_logits_that_are_not_numbers_are_refused() -> None:
         HEADS[:1], {"sentiment": np.zeros((1, 3), dtype=np.float32)}, broken, [Row("x", "x", "en")]
     )
     assert any("finite" in reason for reason in parity.refusals(1.0, 0.0))
+
+
+def test_labels_are_compared_as_they_are_given_with_the_offsets_of_their_head() -> None:
+    head = HEADS[0].model_copy(update={"temperature": 1.0, "offsets": [0.0, 5.0, 0.0]})
+    before = {"sentiment": np.array([[1, 0, 0], [6, 0, 0]], dtype=np.float32)}
+    after = {"sentiment": np.array([[0, 0, 1], [7, 0, 0]], dtype=np.float32)}
+    rows = [Row("x", "x", "en"), Row("y", "x", "en")]
+    assert compare([head], before, after, rows).heads["sentiment"].agreement == 1.0
+
+
+def labelled(count: int, split: Split) -> list[Row]:
+    return [Row(f"profit {split} word{number}", "words", "en", split=split) for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("test", "valid", "found"),
+    [(LEAST_ROWS, 50, {"test"}), (LEAST_ROWS - 1, 50, {"test", "valid"}), (0, 50, {"valid"})],
+)
+def test_where_a_run_has_few_test_rows_its_validation_rows_are_compared_too(
+    tmp_path: Path, test: int, valid: int, found: set[str]
+) -> None:
+    write_rows(tmp_path / "test.jsonl", labelled(test, "test"))
+    write_rows(tmp_path / "valid.jsonl", labelled(valid, "valid"))
+    rows = read_evaluation(find_evaluation(tmp_path / "model"), HEADS, None)
+    assert {row.split for row in rows} == found
+
+
+def test_a_run_without_any_row_to_judge_by_asks_for_some(checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(checkpoint, tmp_path / "model")
+    for name in ("test.jsonl", "valid.jsonl"):
+        (tmp_path / name).touch()
+    result = run_export(tmp_path / "model", "--out", tmp_path / "bundle")
+    assert result.exit_code == 1
+    assert (
+        "neither test nor validation rows; name a file of rows to judge by with --evaluation" in result.output
+    )
+
+
+def test_of_few_rows_no_profile_is_made_and_an_earlier_one_is_kept(
+    checkpoint: Path, bundles: dict[str, Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(checkpoint, tmp_path / "model")
+    described = json.loads((checkpoint / DESCRIPTION).read_text(encoding="utf-8"))
+    known = {"language": {"en": 0.5, "zh": 0.5}}
+    (tmp_path / "model" / DESCRIPTION).write_text(
+        json.dumps(described | {"profile": known}), encoding="utf-8"
+    )
+    write_rows(tmp_path / "rows.jsonl", labelled(LEAST_ROWS - 1, "test"))
+    monkeypatch.setattr(
+        "export.writing.convert", lambda *arguments: shutil.copy(bundles["fp32"].model, arguments[-1])
+    )
+    for folder, profile in ((checkpoint, {}), (tmp_path / "model", known)):
+        result = run_export(folder, "--out", tmp_path / "bundle", "--evaluation", tmp_path / "rows.jsonl")
+        assert result.exit_code == 0, result.output
+        assert load_bundle(tmp_path / "bundle").manifest.profile == profile
+    assert "with --evaluation more could be compared" in result.output
+
+
+def test_a_place_or_notes_that_cannot_be_used_end_in_one_message(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_bytes(b"\xff")
+    for arguments in (
+        ("--out", tmp_path / "notes.md" / "bundle"),
+        ("--out", tmp_path / "bundle", "--notes", tmp_path / "notes.md"),
+    ):
+        result = run_export(checkpoint, *arguments)
+        assert result.exit_code == 1
+        assert isinstance(result.exception, SystemExit)
+        assert str(tmp_path / "notes.md") in result.output
 
 
 def test_the_card_names_data_licences_and_what_the_model_is_not_for(bundles: dict[str, Bundle]) -> None:

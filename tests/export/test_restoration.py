@@ -1,15 +1,19 @@
 """A bundle read back: who has it needs no checkpoint to train on, or to export for another device."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from tiny_checkpoint import run_export
+from tiny_run import BAD
 
-from stream.bundle import Bundle, load_bundle, write_manifest
+from stream.bundle import CARD, Bundle, load_bundle, write_manifest
 from stream.engine.encoding import Encoding
+from stream.evaluation.rows import Row, write_rows
 from training.model import CheckpointError, load_checkpoint, new_classifier
 from training.prediction import predict
 from training.restoration import RestorationError, read_weights
@@ -31,7 +35,8 @@ def test_a_bundle_says_of_itself_what_its_checkpoint_said(
 ) -> None:
     description = load_checkpoint(checkpoint)[2]
     found = load_checkpoint(bundles["int8"].folder)[2]
-    assert found == description.model_copy(update={"heads": bundles["int8"].manifest.heads})
+    manifest = bundles["int8"].manifest
+    assert found == description.model_copy(update={"heads": manifest.heads, "profile": manifest.profile})
 
 
 def test_a_bundle_that_is_read_back_and_exported_judges_as_before(
@@ -56,6 +61,29 @@ def test_a_bundle_for_cpus_becomes_one_for_gpus(
     result = run_export(bundles["int8"].folder, "--out", out, "--precision", "fp16", "--evaluation", rows)
     assert result.exit_code == 0, result.output
     assert load_bundle(out).manifest.precision == "fp16"
+
+
+def test_what_a_bundle_knew_of_its_texts_and_of_its_calibration_is_carried_over(
+    bundles: dict[str, Bundle], tmp_path: Path
+) -> None:
+    old = tmp_path / "calibrated"
+    shutil.copytree(bundles["int8"].folder, old)
+    figures = {"accuracy": 0.5, "macro_f1": 0.5, "log_loss": 0.5}
+    measured = {"from": "0123", "heads": {"sentiment": {"before": figures, "after": figures}}}
+    manifest = bundles["int8"].manifest
+    metrics = manifest.metrics | {"calibration": measured}
+    write_manifest(old, manifest.model_copy(update={"metrics": metrics}))
+    rows = tmp_path / "rows.jsonl"
+    write_rows(rows, [Row(f"{word} {number}", "desk", "en") for word in BAD for number in range(5)])
+    result = run_export(old, "--out", tmp_path / "gpu", "--precision", "fp16", "--evaluation", rows)
+    assert result.exit_code == 0, result.output
+    again = load_bundle(tmp_path / "gpu").manifest
+    assert again.profile == manifest.profile
+    assert again.metrics["calibration"] == measured
+    card = (tmp_path / "gpu" / CARD).read_text(encoding="utf-8")
+    assert "from bundle 0123" in card
+    assert "against a bundle in int8 that was read back" in card
+    assert "The checkpoint that it was first exported from" in card
 
 
 def test_training_goes_on_from_a_bundle(bundles: dict[str, Bundle]) -> None:
@@ -93,6 +121,16 @@ def test_what_little_is_learnt_from_a_bundle_in_whole_numbers_outlives_their_rou
     }
     assert learnt["exact"] == pytest.approx(0.0, abs=0.01)
     assert learnt["scattered"] == pytest.approx(1 / 3, abs=0.05)
+
+
+def test_only_what_will_learn_of_a_bundle_in_whole_numbers_is_scattered(bundles: dict[str, Bundle]) -> None:
+    folder = bundles["int8"].folder
+    exact, _, description = load_checkpoint(folder)
+    model = new_classifier(str(folder), description.heads, 0.0, ["entity_sentiment"])
+    before = exact.state_dict()
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved
+    assert all(name.startswith("heads.entity_sentiment.") for name in moved)
 
 
 def test_a_bundle_that_does_not_tell_its_encoders_shape_is_refused(

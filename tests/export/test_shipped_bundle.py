@@ -37,10 +37,16 @@ def test_it_is_small_enough_for_a_repository(bundle: Bundle) -> None:
     assert size < MOST_BYTES[bundle.folder.name]
 
 
-def test_it_was_trained_on_nothing_that_forbids_commercial_use(bundle: Bundle) -> None:
+def test_no_licence_of_its_data_forbids_commercial_use_by_name(bundle: Bundle) -> None:
     assert bundle.manifest.data
     assert not any("NC" in str(data["licence"]) for data in bundle.manifest.data)
-    assert {"financial_phrasebank", "duee_fin"}.isdisjoint(data["name"] for data in bundle.manifest.data)
+    assert "financial_phrasebank" not in {data["name"] for data in bundle.manifest.data}
+
+
+def test_it_says_openly_that_a_set_for_research_is_among_its_data(bundle: Bundle) -> None:
+    sets = [data for data in bundle.manifest.data if data["name"].startswith("duee_fin")]
+    assert sets
+    assert {data["licence"] for data in sets} == {"research"}
 
 
 def test_its_card_names_every_set_with_its_licence(bundle: Bundle) -> None:

@@ -80,6 +80,14 @@ def test_a_flag_goes_before_the_file(tmp_path: Path) -> None:
     assert read_configuration(path, {"batch_size": 4}).batch_size == 4
 
 
+def test_configurations_that_are_based_on_each_other_are_named(tmp_path: Path) -> None:
+    write_configuration(tmp_path / "a.yaml", {"base": "b.yaml"})
+    write_configuration(tmp_path / "b.yaml", {"base": "c.yaml"})
+    write_configuration(tmp_path / "c.yaml", {"base": "b.yaml"})
+    with pytest.raises(ConfigurationError, match=r"c\.yaml: base must name another configuration"):
+        read_configuration(tmp_path / "a.yaml", {})
+
+
 def test_a_missing_data_file_ends_in_one_message(tmp_path: Path) -> None:
     path = write_configuration(
         tmp_path / "run.yaml", tiny(data_root=str(tmp_path), output=str(tmp_path / "run"))

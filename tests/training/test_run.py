@@ -6,19 +6,21 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 from click.testing import CliRunner
 from tiny_run import configuration, make_data, make_encoder, write_configuration, write_jsonl
-from transformers import TrainerCallback
+from transformers import TrainerCallback, XLMRobertaConfig, XLMRobertaModel
 
 import training.model
 from stream.evaluation.rows import entity_rows, read_rows
 from training import run
-from training.cli import train
+from training.cli import train, tune
 from training.configuration import Options, read_configuration, resolve_heads
 from training.dataset import build_corpus
 from training.encoding import encode_rows
-from training.model import load_checkpoint, new_classifier
+from training.model import load_checkpoint, most_tokens, new_classifier
 from training.prediction import predict
+from training.splits import Frozen, SplitError
 
 
 class InterruptedRunError(Exception):
@@ -200,6 +202,41 @@ def test_heads_of_which_the_rows_say_nothing_are_kept_with_what_was_fitted_to_th
     assert after.heads[1].temperature != 1.0
 
 
+def test_words_alone_teach_nothing_to_a_head_that_no_set_labels(finished: Path, tmp_path: Path) -> None:
+    _, _, before = load_checkpoint(finished / "model")
+    taxonomy = {
+        "labels": {"money": "of money", "crime": "of crime"},
+        "cues": {"money": ["profit"]},
+        "decided_by_cues": ["money"],
+    }
+    (tmp_path / "topics.yaml").write_text(yaml.safe_dump(taxonomy, sort_keys=False), encoding="utf-8")
+    options = configuration(finished / "model", make_data(tmp_path / "data", rows=60), tmp_path / "out")
+    options["heads"][1] = {"name": "topics", "kind": "multi", "taxonomy": str(tmp_path / "topics.yaml")}
+    options["data"] = options["data"][:1]
+    prepared = run.prepare(Options.model_validate(options))
+    assert {name for row in prepared.corpus.rows["train"] for name in row.targets} == {"sentiment"}
+    assert prepared.description.heads[1:] == before.heads[1:]
+
+
+def test_a_head_that_learns_and_that_no_validation_row_knows_keeps_what_was_fitted_to_it(
+    finished: Path, tmp_path: Path
+) -> None:
+    _, _, before = load_checkpoint(finished / "model")
+    data = make_data(tmp_path / "data", rows=40)
+    options = configuration(
+        finished / "model", data, tmp_path / "out", epochs=1, evaluate_every=5, valid_share=0.0001
+    )
+    _, _, after = load_checkpoint(run.train(Options.model_validate(options), resume=False))
+    assert after.heads == before.heads
+
+
+def test_only_heads_that_some_test_row_knows_have_figures(finished: Path) -> None:
+    _, _, description = load_checkpoint(finished / "model")
+    nothing = {head.name: {"all": {}, "by_language": {}, "by_set": {}} for head in description.heads}
+    known = {"all": {"rows": 3, "accuracy": 1.0}, "by_language": {}, "by_set": {}}
+    assert set(run.headline(nothing | {"topics": known}, description.heads)) == {"topics"}
+
+
 def test_a_checkpoint_predicts_what_the_run_reported(finished: Path) -> None:
     model, tokenizer, description = load_checkpoint(finished / "model")
     rows = [row for row in read_rows(finished / "test.jsonl") if row.source == "news"]
@@ -284,6 +321,73 @@ def test_the_encoder_rests_while_the_heads_learn_alone(tmp_path: Path) -> None:
     longer = Options.model_validate({**options, "epochs": 2})
     moved, _, _ = load_checkpoint(run.train(longer, resume=False))
     assert not same_weights(moved.encoder, before.encoder)
+
+
+def test_while_the_encoder_rests_no_patience_ends_the_run_also_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, data = make_encoder(tmp_path / "encoder"), make_data(tmp_path / "data", rows=20)
+    # Heads that hardly move never get better.
+    changes = {
+        "epochs": 4,
+        "frozen_epochs": 4,
+        "evaluate_every": 2,
+        "patience": 2,
+        "head_learning_rate": 1e-12,
+    }
+    options = Options.model_validate(configuration(encoder, data, tmp_path / "out", **changes))
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "Board", lambda _: PowerCut(5))
+        with pytest.raises(InterruptedRunError):
+            run.train(options, resume=False)
+    run.train(options, resume=True)
+    newest = run.last_checkpoint(tmp_path / "out")
+    assert newest is not None
+    state = json.loads((newest / "trainer_state.json").read_text(encoding="utf-8"))
+    assert state["global_step"] == state["max_steps"] > 6
+
+
+def test_more_tokens_than_the_encoder_has_positions_for_end_in_one_message(tmp_path: Path) -> None:
+    encoder, data = make_encoder(tmp_path / "encoder"), make_data(tmp_path / "data", rows=20)
+    options = configuration(encoder, data, tmp_path / "out", maximum_tokens=65)
+    result = CliRunner().invoke(train, ["--config", str(write_configuration(tmp_path / "run.yaml", options))])
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith(
+        f"Error: maximum_tokens: {encoder} reads 64 tokens at most, not 65; set 64 or less"
+    )
+
+
+def test_positions_that_are_counted_from_behind_the_paddings_leave_fewer_tokens() -> None:
+    shape = {"vocab_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    config = XLMRobertaConfig(**shape, intermediate_size=8, max_position_embeddings=34, pad_token_id=1)
+    encoder = XLMRobertaModel(config)
+    assert most_tokens(encoder) == 32
+    encoder(input_ids=torch.full((1, 32), 5))
+    with pytest.raises((RuntimeError, IndexError)):
+        encoder(input_ids=torch.full((1, 33), 5))
+
+
+@pytest.mark.parametrize("name", ["out", "splits"])
+def test_a_path_that_cannot_be_used_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_bytes(b"\xff")
+    (tmp_path / "folder").mkdir()
+    where = {
+        "out": {"output": str(tmp_path / "file" / "out")},
+        "splits": {"splits": str(tmp_path / "folder")},
+    }[name]
+    options = configuration(tmp_path / "none", make_data(tmp_path / "data", rows=20), tmp_path / "out")
+    path = write_configuration(tmp_path / "run.yaml", options | where)
+    for command in (train, tune):
+        result = CliRunner().invoke(command, ["--config", str(path)])
+        assert result.exit_code == 1
+        assert isinstance(result.exception, SystemExit)
+        assert next(iter(where.values())) in result.output.splitlines()[-1]
+
+
+def test_splits_that_are_not_utf_8_are_named(tmp_path: Path) -> None:
+    (tmp_path / "splits.tsv").write_bytes(b"set\t\xff\n")
+    with pytest.raises(SplitError, match=r"splits\.tsv is not UTF-8"):
+        Frozen.read(tmp_path / "splits.tsv")
 
 
 def test_own_labels_are_a_further_set_of_more_weight(tmp_path: Path) -> None:
