@@ -271,6 +271,22 @@ class SystemUnderTest:
             time.sleep(0.5)
         raise AssertionError(f"{counted.total()} of {events} events counted after {seconds} s")
 
+    def events_read(self) -> float:
+        """How many raw events the running workers have read; a repeat counts again."""
+        running = [worker for worker in self.workers if worker.process.poll() is None]
+        return sum(worker.metrics().get("downtick_events_read_total", 0.0) for worker in running)
+
+    def wait_until_read(self, events: int, seconds: float = 60) -> None:
+        """Wait until the workers have read so many raw events, and return while they are at it.
+
+        To read what they publish, as `wait_for_count` does, takes until they have nothing more to do.
+        """
+        deadline = time.monotonic() + seconds
+        while self.events_read() < events:
+            self.require_running()
+            assert time.monotonic() < deadline, self.workers[0].output()
+            time.sleep(0.05)
+
     def require_running(self) -> None:
         """No worker has ended by itself."""
         for worker in self.workers:

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
-from tiny_bundle import make_tiny_bundle
+from tiny_bundle import HEADS, make_tiny_bundle
 
 from stream.bundle import MODEL, Bundle, put_in_place, write_manifest
 from stream.engine.errors import ModelError
 from stream.metrics import SwitchMetrics
+from stream.rules import RulesError
+from stream.settings import Settings
 from stream.switch import RETRY_SECONDS, BundleSwitch, Takeover
+from stream.worker import prepared_rules
 
 
 class Stage:
@@ -112,3 +115,13 @@ async def test_while_the_folder_is_away_the_old_bundle_goes_on(worker: Worker) -
     await worker.switch.look()
     assert worker.log == []
     assert worker.counted("refused") == 0
+
+
+async def test_a_bundle_that_lacks_a_topic_of_the_rules_is_not_taken_over(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules: [{name: desk, topics: [people]}]", encoding="utf-8")
+    settings = Settings(rules=rules)
+    await prepared_rules(settings, make_tiny_bundle(tmp_path / "with"))
+    without = make_tiny_bundle(tmp_path / "without", [head for head in HEADS if head.name != "topics"])
+    with pytest.raises(RulesError, match="people"):
+        await prepared_rules(settings, without)

@@ -25,7 +25,7 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBrok
     if named:
         yield KafkaBroker(named, idempotence=True)
         return
-    require_kafka()
+    require_kafka("name a cluster with DOWNTICK_TEST_KAFKA=host:port")
     with KafkaNode(tmp_path_factory.mktemp("kafka")) as node:
         yield node.broker
 
@@ -33,15 +33,15 @@ def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaBrok
 @pytest.fixture
 def kafka_node(tmp_path: Path) -> Iterator[KafkaNode]:
     """An Apache Kafka of the test's own, that may be killed and started again."""
-    require_kafka()
+    require_kafka("a cluster that DOWNTICK_TEST_KAFKA names is not the test's to kill")
     with KafkaNode(tmp_path / "kafka") as node:
         yield node
 
 
-def require_kafka() -> None:
-    """Skip where no Apache Kafka can be started."""
+def require_kafka(hint: str) -> None:
+    """Skip where no Apache Kafka can be started; `hint` says what a cluster elsewhere is good for."""
     if not KAFKA_START.exists() or not shutil.which("java"):
-        pytest.skip("no Apache Kafka: name a cluster with DOWNTICK_TEST_KAFKA=host:port")
+        pytest.skip(f"cannot start Apache Kafka without {KAFKA_START} and java: {hint}")
 
 
 @pytest.fixture(params=["embedded", pytest.param("apache", marks=pytest.mark.kafka)])

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
 from stream.rules import Rules
 from stream.spikes.settings import SpikeSettings
+from stream.watch.cursor import cursor_key
 from stream.watch.log import TakenOverError
 from stream.watch.ownership import Ownership
 
@@ -21,6 +23,9 @@ class SharedLog:
         self.rows: dict[bytes, bytes] = {}
         self.taken_over: set[int] = set()
         self.claims = 0
+        self.writes: list[list[tuple[bytes, bytes]]] = []
+        self.overwritten: list[set[bytes]] = []
+        """What an earlier owner has written over when the next writes end."""
 
     async def take_over(self, partition: int, _abandoned: Callable[[], bool]) -> dict[bytes, bytes]:
         self.claims += 1
@@ -31,7 +36,8 @@ class SharedLog:
         if partition in self.taken_over:
             raise TakenOverError(f"another worker has taken over partition {partition}")
         self.rows.update(rows)
-        return set()
+        self.writes.append(list(rows))
+        return self.overwritten.pop(0) if self.overwritten else set()
 
 
 class Scene:
@@ -91,6 +97,17 @@ def test_who_lost_one_partition_holds_none_any_more(scene: Scene) -> None:
     scene.lose()
     assert list(scene.owned) == []
     assert scene.take(1) is None
+
+
+def test_what_an_earlier_owner_writes_over_is_written_again_with_the_cursor_behind_it(scene: Scene) -> None:
+    scene.take()
+    owned = scene.owned.get(0)
+    assert owned is not None
+    owned.subjects.count("x", datetime(2026, 3, 2, tzinfo=UTC), 1)
+    state, cursor = owned.subjects.state("x"), (cursor_key(0), b"1")
+    scene.log.overwritten = [{b"x", b"never heard of here"}, {cursor_key(0)}]
+    scene.save(0)
+    assert scene.log.writes == [[cursor], [(b"x", state), cursor], [cursor]]
 
 
 def test_once_the_broker_has_dealt_anew_nothing_rests(scene: Scene) -> None:
