@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
 
-from stream.text import normalise, simplified
+from stream.text import normalise, plain, simplified
 
 SHORT_TICKER = 5
 """Tickers of so many letters or fewer are words, too: ALL, COST, OPEN."""
@@ -68,12 +68,14 @@ def places(text: str, names: Iterable[str]) -> list[Span]:
             for start in _occurrences(folded, wanted)
             if stands_alone(folded, start, start + len(wanted))
         }
-        # "A gains on B" is of A, and "AI falls" of AI; but not every "a" and every "ai" is.
-        if len(wanted) == 1 or (tickers and wanted.isalpha() and len(wanted) <= SHORT_TICKER):
+        # "A gains on B" is of A, and "AI falls" of AI; but not every "a" and every "ai" is, and in capitals none.
+        short = tickers and wanted.isalpha() and len(wanted) <= SHORT_TICKER
+        if short or len(wanted) == 1:
+            telling = not short or (len(wanted) > 1 and plain(text) == simplified(text))
             spans = {
                 (start, end)
                 for start, end in spans
-                if text[start:end] == written or text[:start].rstrip(" ").endswith("$")
+                if (telling and text[start:end] == written) or text[:start].rstrip(" ").endswith("$")
             }
         found |= spans
     apart: list[Span] = []

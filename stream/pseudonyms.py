@@ -37,10 +37,10 @@ def pseudonymise(
     one, and the company's whose name begins first there, or is longest. Only who has no place of its own is where
     another's name has its own in it.
     """
-    owners = _owners(companies) if pseudonyms else {}
+    owners = _owners(companies)
     found = list(owners)
-    if not found:
-        return text, [list(spans) for spans in companies]
+    if not pseudonyms or not found:
+        return text, [_own(company, spans, owners) or list(spans) for company, spans in enumerate(companies)]
     pool = pseudonyms.chinese if language(text) == "zh" else pseudonyms.latin
     order = {company: number for number, company in enumerate(dict.fromkeys(owners.values()))}
     words = []
@@ -58,6 +58,15 @@ def pseudonymise(
         own = [place for ours, place in shared if ours]
         moved.append(own or [place for _, place in shared])
     return changed, moved
+
+
+def _own(company: int, spans: Sequence[Span], owners: dict[Span, int]) -> list[Span]:
+    """Those of a company's places that are not within another's name."""
+    return [
+        (first, last)
+        for first, last in spans
+        if any(start <= first and last <= end and owner == company for (start, end), owner in owners.items())
+    ]
 
 
 def _owners(companies: Sequence[Sequence[Span]]) -> dict[Span, int]:

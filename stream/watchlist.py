@@ -148,7 +148,9 @@ class Watchlist:
         owner = self._by_ticker.get(_bare(mention.ticker)) if mention.ticker else None
         company = None if owner is None else self.companies[owner]
         others = (company.name, *company.aliases) if company else ()
-        return tuple(dict.fromkeys((*_own_name(mention), *others, *_ticker_forms(mention))))
+        # A cashtag among the names is a ticker's form, too.
+        names = sorted([*_own_name(mention), *others], key=lambda name: name.startswith("$"))
+        return tuple(dict.fromkeys((*names, *_ticker_forms(mention))))
 
     def resolve(self, mention: Mention) -> Mention:
         """The company of an event with the list's ticker, if the list knows its ticker or its name."""

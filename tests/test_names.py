@@ -44,6 +44,8 @@ def test_a_longer_name_is_not_its_beginning_once_more() -> None:
         ("IT", "IT", "the consultant expects a loss and it is closing"),
         ("$ON", "ON", "chips are now on sale"),
         ("A", "A", "it issues a warning after a weak quarter"),
+        ("Agilent Technologies Inc", "A", "A recall hits the maker"),
+        ("Gartner Inc", "IT", "THE CONSULTANT EXPECTS A LOSS AND IT IS CLOSING"),
     ],
 )
 def test_a_ticker_that_is_a_word_too_is_not_looked_for_as_one(name: str, ticker: str, text: str) -> None:
@@ -62,6 +64,12 @@ def test_a_ticker_that_is_a_word_too_is_not_looked_for_as_one(name: str, ticker:
 def test_a_short_ticker_counts_as_it_is_written_where_no_name_does(text: str, wanted: list[str]) -> None:
     assert named(text, Mention(name="Apple", ticker="AAPL")) == wanted
     assert named(text, Mention(name="$AAPL", ticker="$AAPL"), WATCHLIST) == wanted
+
+
+def test_a_cashtag_among_the_aliases_hides_none_of_them() -> None:
+    listed = Watchlist([Company(name="Bitcoin", ticker="BTC", aliases=["$XBT", "比特币"])])
+    text = "Bitcoin falls, $XBT down, 比特币 crash"
+    assert named(text, Mention(name="Bitcoin", ticker="BTC"), listed) == ["Bitcoin", "$XBT", "比特币"]
 
 
 def test_a_company_whose_name_is_a_letter_is_found_as_it_is_written() -> None:

@@ -77,6 +77,12 @@ def test_who_is_named_only_within_anothers_name_is_where_that_stands() -> None:
     assert moved[0] == moved[1] != []
 
 
+def test_without_pseudonyms_too_what_is_said_of_a_longer_name_is_not_said_of_the_shorter() -> None:
+    text = "Apple Hospitality collapses; Apple beats"
+    found = [places(text, [name]) for name in ("Apple", "Apple Hospitality")]
+    assert pseudonymise(text, found, NO_PSEUDONYMS)[1] == [[(29, 34)], [(0, 17)]]
+
+
 def test_without_pseudonyms_a_text_stays_as_it_is() -> None:
     found = [places("Acme falls", ["Acme"])]
     assert pseudonymise("Acme falls", found, NO_PSEUDONYMS) == ("Acme falls", found)

@@ -11,10 +11,10 @@ from stream.engine.tokens import BundleTokenizer
 from stream.explanation.occlusion import explain
 from stream.explanation.words import words
 from stream.names import places
-from stream.records import Alert, AlertState
+from stream.records import Alert, AlertState, Mention
 from stream.settings import EngineSettings
 from stream.text import normalise
-from stream.watchlist import ENTITY, Watchlist, subject_of
+from stream.watchlist import ENTITY, Watchlist, names_of, subject_of
 
 _WORDS = 5
 _LEAST_CHANGE = 0.3
@@ -96,9 +96,10 @@ class EvidenceExplainer:
 
 
 def _named(subject: str, text: str) -> Names:
-    """What a text names a company by that is on no list: its ticker, or nothing."""
+    """What a text names a company by that is on no list: its ticker, or the name that it has for want of one."""
     name = subject.removeprefix(ENTITY)
-    return (name,) if subject.startswith(ENTITY) and places(text, [name]) else ()
+    names = names_of(Mention(name=name, ticker=name if name.isupper() else None))
+    return names if subject.startswith(ENTITY) and places(text, names) else ()
 
 
 def _log_odds(probability: float) -> float:

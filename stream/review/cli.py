@@ -17,6 +17,7 @@ from stream.names import places
 from stream.records import ReviewItem
 from stream.review.labels import Label, LabelFile
 from stream.settings import Settings, load_settings
+from stream.watchlist import names_of
 
 KEYS: dict[str, Sentiment] = {"n": "negative", "u": "neutral", "p": "positive"}
 _SKIP, _QUIT = "s", "q"
@@ -100,7 +101,7 @@ def _label(console: Console, item: ReviewItem, labels: LabelFile) -> None:
 
 def _ask_of_companies(console: Console, item: ReviewItem, entities: dict[str, Sentiment]) -> None:
     event = item.event
-    named = [mention.name for mention in event.entities if places(event.text, [mention.name])]
+    named = [mention.name for mention in event.entities if places(event.text, names_of(mention))]
     for name in list(dict.fromkeys(named))[:_COMPANIES]:
         towards = _ask(console, f"towards {name}?")
         if towards is not None:

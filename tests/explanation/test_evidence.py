@@ -10,6 +10,7 @@ from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 
 from stream.alerts import describe_evidence
 from stream.bundle import Bundle
+from stream.engine.judgement import Question
 from stream.explanation.evidence import EvidenceExplainer
 from stream.records import Alert, AlertState, Evidence
 from stream.watchlist import Company, Watchlist
@@ -68,6 +69,37 @@ async def test_a_company_s_words_are_those_that_speak_against_the_company(tmp_pa
     found = [await spoken(explainer, each) for each in (of_ticker, listed, of_text, elsewhere)]
     explainer.close()
     assert found == [[[]], [[]], [["fraud"]], [["fraud"]]]
+
+
+async def test_a_text_is_asked_about_with_all_companies_that_it_was_judged_with(
+    tiny_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Watchlist([Company(name="Acme", ticker="ACM"), Company(name="Bolt", ticker="BLT")])
+    explainer = EvidenceExplainer(tiny_bundle, listed, events=1)
+    explainer.load()
+    asked: list[Question] = []
+    judge = explainer._engine.judge
+    monkeypatch.setattr(
+        explainer._engine, "judge", lambda questions: asked.extend(questions) or judge(questions)
+    )
+    await explainer.explained(alert("Acme fraud, good Bolt").model_copy(update={"subject": "topic:people"}))
+    await explainer.explained(alert("Acme fraud, good Bolt").model_copy(update={"subject": "entity:BLT"}))
+    explainer.close()
+    named = [[names[0] for names in question.entities] for question in asked]
+    assert named[0] == ["Acme", "Bolt"]
+    assert named[-1] == ["Bolt", "Acme"]
+
+
+async def test_a_word_is_no_company_for_being_somebodys_ticker(
+    explainer: EvidenceExplainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Question] = []
+    judge = explainer._engine.judge
+    monkeypatch.setattr(
+        explainer._engine, "judge", lambda questions: asked.extend(questions) or judge(questions)
+    )
+    await explainer.explained(alert("a fraud, and it is bad").model_copy(update={"subject": "entity:IT"}))
+    assert asked[0].entities == ()
 
 
 async def test_an_event_is_explained_once_however_often_its_alert_is_revised(

@@ -60,6 +60,13 @@ def test_a_company_that_event_and_text_both_name_is_counted_once(
     assert [entity.subject for entity in scored.entities] == ["entity:ACME"]
 
 
+def test_the_model_is_asked_about_a_company_by_all_its_names(watchlist: Watchlist) -> None:
+    event = NewsEvent(text="艾克米 falls", entities=[Mention(name="Acme Holdings", ticker="ACME")])
+    position = Position(topic="news.raw", partition=1, offset=7)
+    [names] = accept(event, event.text, position, NOW, watchlist).question.entities
+    assert {"Acme Holdings", "Acme", "艾克米", "$acme"} <= set(names)
+
+
 def test_an_event_without_an_id_is_known_by_its_position(tiny_engine: Engine, watchlist: Watchlist) -> None:
     scored, observations = composed(tiny_engine, watchlist, NewsEvent(text="good"))
     assert scored.id == "news.raw/1/7" == observations[ALL].id
