@@ -27,7 +27,7 @@ class Backtest:
         """Kept apart from `_reached`: in a busy stream events come more often than ticks."""
         self._alerts: dict[str, Alert] = {}
         self._worst: dict[str, Alert] = {}
-        """Of the revisions that were told to fire, at the highest severity, the last."""
+        """Of the revisions that were told to fire the clearest."""
         self._windows: dict[str, Window] = {}
 
     @property
@@ -80,7 +80,7 @@ class Backtest:
 
     def _at_its_worst(self, last: Alert) -> Alert:
         worst = self._worst[last.id]
-        if last.muted is None and _RANK[last.severity] >= _RANK[worst.severity]:
+        if last.muted is None and _badness(last) >= _badness(worst):
             return last
         # An alert that was reopened is judged anew, and may end milder than it began, or in quiet hours.
         ended = {name: getattr(last, name) for name in ("state", "revision", "updated_at", "resolved_at")}
@@ -96,6 +96,10 @@ class Backtest:
                 self._alerts[alert.id] = alert
                 worst = self._worst.get(alert.id)
                 told = alert.state is AlertState.FIRING and alert.muted is None
-                if told and (worst is None or _RANK[alert.severity] >= _RANK[worst.severity]):
+                if told and (worst is None or _badness(alert) >= _badness(worst)):
                     self._worst[alert.id] = alert
             self._windows.update({row.key: row for row in change.windows})
+
+
+def _badness(alert: Alert) -> tuple[int, float]:
+    return _RANK[alert.severity], -alert.probability

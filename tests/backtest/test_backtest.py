@@ -276,12 +276,13 @@ def scored_event(number: int, time: datetime = START, **fields: object) -> dict[
     return json.loads(event.to_bytes()) | fields
 
 
-def test_an_alert_that_was_reopened_is_shown_as_it_was_at_its_worst() -> None:
+@pytest.mark.parametrize("again", [1, 5])
+def test_an_alert_that_was_reopened_is_shown_as_it_was_at_its_worst(again: int) -> None:
     backtest = Backtest(SpikeSettings(volume_only=True))
     minutes = {day * 24 * 60 + 15 * quarter: 1 for day in range(14) for quarter in range(96)}
     end = 14 * 24 * 60
     minutes |= {end + minute: 20 for minute in range(30)}
-    minutes |= {end + 300 + minute: 1 for minute in range(14)}
+    minutes |= {end + 300 + minute: again for minute in range(14)}
     for minute, negatives in sorted(minutes.items()):
         backtest.count(START + timedelta(minutes=minute), "x", negatives)
     backtest.finish()
