@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from stream.broker import free_port
@@ -292,3 +293,9 @@ class SystemUnderTest:
         for worker in self.workers:
             status = worker.process.poll()
             assert status in (None, -signal.SIGKILL, 0), f"worker ended with {status}:\n{worker.output()}"
+
+
+def one_broker_is_enough(system: SystemUnderTest) -> None:
+    """Leave a test that takes a minute to Apache Kafka, the broker that counts."""
+    if not system.broker.idempotence:
+        pytest.skip("takes a minute, and runs on Apache Kafka")

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiokafka import AIOKafkaProducer
 from deliveries import START, TEXTS, events, expected
-from processes import SystemUnderTest, WorkerProcess
+from processes import SystemUnderTest, WorkerProcess, one_broker_is_enough
 
 from stream.bundle import Bundle
 from stream.records import AlertState, DeadLetterReason
@@ -213,12 +213,6 @@ def test_a_worker_that_was_frozen_ends_and_overwrites_nothing(system: SystemUnde
     more = events(200, start=START + timedelta(hours=2), prefix="more")
     system.send(more)
     assert system.wait_for_count(6_200, seconds=120) == expected(rows) + expected(more)
-
-
-def one_broker_is_enough(system: SystemUnderTest) -> None:
-    """Leave a test that takes a minute to Apache Kafka, the broker that counts."""
-    if not system.broker.idempotence:
-        pytest.skip("takes a minute, and runs on Apache Kafka")
 
 
 def two_workers_amidst(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from deliveries import events, expected
-from processes import PARTITIONS, KafkaBroker, SystemUnderTest
+from processes import PARTITIONS, KafkaBroker, SystemUnderTest, one_broker_is_enough
 
 from stream.bundle import Bundle
 from stream.kafka import FencedError, new_producer
@@ -123,6 +123,7 @@ def test_the_log_is_not_read_again_while_nobody_else_writes(
 def test_a_worker_whose_partitions_were_claimed_by_one_that_is_gone_takes_them_over_again(
     system: SystemUnderTest, tiny_bundle: Bundle
 ) -> None:
+    one_broker_is_enough(system)
     rows = events(600)
     system.variables["DOWNTICK_BUNDLE"] = str(tiny_bundle.folder)
     # After this and the session's time it would have heard that it is no member any more.
