@@ -27,7 +27,7 @@ class Backtest:
         """Kept apart from `_reached`: in a busy stream events come more often than ticks."""
         self._alerts: dict[str, Alert] = {}
         self._worst: dict[str, Alert] = {}
-        """Of the revisions that were told to fire the clearest."""
+        """Of each alert that was told to fire the revision that shows it most clearly."""
         self._windows: dict[str, Window] = {}
 
     @property
@@ -95,11 +95,12 @@ class Backtest:
             for alert in change.alerts:
                 self._alerts[alert.id] = alert
                 worst = self._worst.get(alert.id)
-                told = alert.state is AlertState.FIRING and alert.muted is None
-                if told and (worst is None or _badness(alert) >= _badness(worst)):
+                fired = alert.state is AlertState.FIRING or worst is not None
+                if fired and alert.muted is None and (worst is None or _badness(alert) >= _badness(worst)):
                     self._worst[alert.id] = alert
             self._windows.update({row.key: row for row in change.windows})
 
 
-def _badness(alert: Alert) -> tuple[int, float]:
-    return _RANK[alert.severity], -alert.probability
+def _badness(alert: Alert) -> tuple[int, float, int]:
+    # Of two surges that are both too improbable for a number the larger one.
+    return _RANK[alert.severity], -alert.probability, alert.peak_negative
