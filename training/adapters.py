@@ -50,6 +50,8 @@ class Reading:
     """Texts whose own rows or entities give a single head different labels: it gets none."""
     unplaced: int = 0
     """Entities that do not stand in their text letter by letter."""
+    overlapping: int = 0
+    """Labels that are those of another name in or around the same name: they are left out."""
     odd: dict[str, Counter[str]] = field(default_factory=dict)
     """Per head: values that the mapping does not know, with their counts."""
 
@@ -87,6 +89,7 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
         split: Split | None = "test" if part != "train" or data.evaluate_only else None
         for text, gathered in values.items():
             targets, entities = _known_of(gathered, none_of.get(text, set()), data, by_name, reading)
+            _leave_out_overlapping(entities, data, reading)
             placed = tuple(
                 Entity(entity, tuple(places(text, [entity])), known) for entity, known in entities.items()
             )
@@ -127,6 +130,24 @@ def _known_of(
         if name in none_of and not by_entity and source.entity is None:
             targets[name] = Target(frozenset(), _known(source, heads[name], data.name))
     return targets, entities
+
+
+def _leave_out_overlapping(entities: dict[str, dict[str, Target]], data: DataSet, reading: Reading) -> None:
+    """Take from each name the labels that a more certain one of a name in or around it excludes."""
+    for head in [name for name, source in data.labels.items() if source.one_of_overlapping]:
+        labelled = {entity: known[head] for entity, known in entities.items() if head in known}
+        for entity, target in labelled.items():
+            if any(
+                other != entity
+                and (other in entity or entity in other)
+                and not certain.allowed & target.allowed
+                and len(certain.allowed) < len(target.allowed)
+                for other, certain in labelled.items()
+            ):
+                del entities[entity][head]
+                reading.overlapping += 1
+    for entity in [entity for entity, known in entities.items() if not known]:
+        del entities[entity]
 
 
 def _records(data: DataSet, part: str, path: Path) -> Iterator[dict[str, Any]]:

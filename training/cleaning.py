@@ -23,6 +23,8 @@ class SetReport(BaseModel):
     """Texts whose own rows or entities give a single head different labels: it gets none."""
     unplaced_entities: int = 0
     """Entities that do not stand in their text letter by letter: they train nothing."""
+    overlapping: int = 0
+    """Labels of names in or around another one of their text, which is labelled otherwise: they are left out."""
     duplicates: int = 0
     """Texts that differ from another one only in links, case or punctuation."""
     conflicts: int = 0
@@ -53,6 +55,7 @@ def clean(readings: dict[str, Reading]) -> Cleaned:
             same_text=reading.read - reading.empty - len(reading.rows),
             disagreeing=reading.disagreeing,
             unplaced_entities=reading.unplaced,
+            overlapping=reading.overlapping,
             odd_labels={head: dict(odd.most_common()) for head, odd in reading.odd.items() if odd},
         )
         cleaned.report[name] = report

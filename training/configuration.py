@@ -36,6 +36,9 @@ class LabelSource(BaseModel):
     or, without one, the value is itself a label of the head."""
     entity: str | None = None
     """For a head over entities: the column of their names, beside that of their labels."""
+    one_of_overlapping: bool = False
+    """Of names that lie in one another (资易贷, 资易贷公司) the set labels one, and lets the other pass for
+    unremarkable: where two labels exclude each other, the vaguer one says nothing."""
     possible: list[str] | None = None
     """The labels that this set tells apart. None: all of the head. A set that knows no `neutral`
     must not teach that its texts are not neutral."""

@@ -232,6 +232,54 @@ def test_labels_in_a_file_of_their_own_stand_beside_what_the_set_says(tmp_path: 
     assert (bolt.name, bolt.targets["entity_sentiment"].allowed) == ("Bolt", {"negative"})
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (
+            {"Moneybox Lending Ltd": True, "Moneybox": False, "Quarterly": False},
+            {"Moneybox Lending Ltd", "Quarterly"},
+        ),
+        ({"Moneybox": True, "Moneybox Lending Ltd": False}, {"Moneybox"}),
+        ({"Moneybox": True, "Moneybox Lending Ltd": True}, {"Moneybox", "Moneybox Lending Ltd"}),
+        ({"Moneybox": False, "Moneybox Lending Ltd": False}, {"Moneybox", "Moneybox Lending Ltd"}),
+    ],
+)
+def test_a_name_within_one_that_is_negative_is_not_taken_for_unremarkable(
+    tmp_path: Path, said: dict[str, bool], kept: set[str]
+) -> None:
+    write_jsonl(
+        tmp_path / "set.jsonl",
+        [
+            {
+                "text": "Moneybox is gone: Moneybox Lending Ltd no longer pays, says the Quarterly.",
+                "entities": [{"name": name, "negative": negative} for name, negative in said.items()],
+            }
+        ],
+    )
+    towards = SENTIMENT.model_copy(update={"name": "entity_sentiment", "scope": "entity"})
+
+    def names_and_left_out(**options: bool) -> tuple[set[str], int]:
+        source = {
+            "column": "entities.negative",
+            "entity": "entities.name",
+            "values": {"true": "negative", "false": ["neutral", "positive"]},
+            **options,
+        }
+        data = DataSet.model_validate(
+            {
+                "name": "set",
+                "files": {"train": "set.jsonl"},
+                "licence": "MIT",
+                "labels": {towards.name: source},
+            }
+        )
+        reading = read_set(data, [towards], tmp_path)
+        return {entity.name for row in reading.rows for entity in row.entities}, reading.overlapping
+
+    assert names_and_left_out() == (set(said), 0)
+    assert names_and_left_out(one_of_overlapping=True) == (kept, len(said) - len(kept))
+
+
 def test_a_file_of_labels_without_keys_is_named(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "set.jsonl", [{"text": "a"}])
     write_jsonl(tmp_path / "labels.jsonl", [{"text": "a", "sentiment": "neutral"}])
