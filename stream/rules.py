@@ -7,10 +7,13 @@
         minimum_severity: orange
         quiet_hours: {from: "22:00", to: "07:00", zone: Asia/Shanghai}
         mute_until: 2026-12-01T00:00:00Z
+      - name: fraud, once it is much
+        subjects: ["topic:fraud-accounting"]
         threshold: {negatives: 30, seconds: 3600}
 
 A rule holds for the subjects that it names, and an alert must pass every rule that holds for it. One that does not
-is published all the same, with `muted` saying why: nothing is lost, and what listens can tell. Times are event
+is published all the same, with `muted` saying why: nothing is lost, and what listens can tell. What a threshold
+alone finds is a yellow alert, which must pass every rule too, that of the threshold included. Times are event
 times. What was muted and still fires is told as soon as its rule no longer speaks against it; after a change of
 the file, with its next revision.
 

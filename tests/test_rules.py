@@ -113,6 +113,14 @@ def test_a_threshold_alerts_whatever_the_history() -> None:
     assert subject.take_alerts()[-1].state is AlertState.RESOLVED
 
 
+def test_what_only_a_threshold_finds_is_yellow_and_passes_no_rule_that_asks_for_more(tmp_path: Path) -> None:
+    text = "rules: [{name: desk, minimum_severity: orange, threshold: {negatives: 3, seconds: 600}}]"
+    partition = Partition({}, SETTINGS, rules(tmp_path, text))
+    events = [observation(number, number / 100) for number in range(3)]
+    [told] = partition.apply(Observations(subject="all", bundle="b", observations=events)).alerts
+    assert (told.state, told.muted) == (AlertState.FIRING, "desk: only yellow")
+
+
 def test_a_rules_threshold_is_that_of_its_subjects(tmp_path: Path) -> None:
     own = rules(tmp_path, "rules: [{name: desk, subjects: [all], threshold: {negatives: 9, seconds: 600}}]")
     assert own.settings("all", SETTINGS).threshold == (Threshold(negatives=9, seconds=600),)

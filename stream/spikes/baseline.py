@@ -49,8 +49,6 @@ _FLAT = 1e-4
 # quarter.
 _LATE_HALF_LIFE = 42 * HOUR
 _UNMOVED_EVENTS = 16
-GOES_ON = 1.5
-"""A surge goes on while there are so many times the usual negatives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,18 +234,16 @@ class Baseline:
         negative: float,
         total: float,
         season: Season | None = None,
-        alerted: bool = False,
+        of_late: float | None = None,
     ) -> None:
         """Take the counts of one interval, `seconds` of which were watched, into the history.
 
         Who learns several at once may give the `season` that was known before: it is not made anew for each.
-        Of what was `alerted` the surge is left out of the level of late: a scandal of days is none of its moves.
+        The level of late learns the `weight`, or only as much of it as `of_late`.
         """
         end = time + round(seconds)
-        of_late = weight
-        if alerted:
-            of_late = min(weight, GOES_ON * self.forecast(time, end, moves=False).mean)
-        self._recent += np.array([of_late, (season or self.season).integral(time, end)], dtype=np.float32)
+        late = weight if of_late is None else of_late
+        self._recent += np.array([late, (season or self.season).integral(time, end)], dtype=np.float32)
         slot = _slot_of(time)
         self._counts[slot] += np.float32(weight)
         self._hours[slot] += np.float32(seconds / HOUR)

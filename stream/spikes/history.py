@@ -41,6 +41,8 @@ _YOUNG_HOURS = 24.0
 # day to day, and the tails how far they jump. But what is no more than the least surge is learned in full, or a
 # subject with few stories, of several items each, would seem to have but single ones.
 _USUAL_SPREADS = 2.0
+GOES_ON = 1.5
+"""A surge goes on while there are so many times the usual negatives."""
 
 InAlert = Callable[[int, int], bool]
 """Whether a span of time touches an alert."""
@@ -67,14 +69,19 @@ class Counts:
     @property
     def newest(self) -> "Counts":
         """The window's newest quarter."""
-        first = self._last - (self._last - self._first) // 4
-        return Counts(self._ring, first, self.end, self._columns)
+        return self.since((self._last - (self._last - self._first) // 4) * self._ring.seconds)
+
+    def since(self, time: int) -> "Counts":
+        """What came from `time` on, of whole buckets."""
+        first = -(-time // self._ring.seconds)
+        return self if first <= self._first else Counts(self._ring, first, self.end, self._columns)
 
 
 class History:
     """Counts, baseline and dispersion of one subject; times are Unix seconds."""
 
-    def __init__(self, subject: str, settings: SpikeSettings) -> None:
+    def __init__(self, subject: str, settings: SpikeSettings, in_alert: InAlert) -> None:
+        self._in_alert = in_alert
         self.trend = Trend(subject, settings.interval_seconds, settings.lateness_seconds)
         self._windows = settings.windows_seconds
         self._minimum = settings.minimum_negatives
@@ -92,7 +99,9 @@ class History:
         self._learned = 0
         """Index of the first interval that the baseline has not learned."""
         self._filled = 0
-        """Index of the last learned interval that was not empty."""
+        """Index of the last learned interval that was not empty, or of which a row of counts says that it was."""
+        self._rows_from: int | None = None
+        """Index of the interval from which on rows of counts have come without an outage; None without such."""
         self._blocks = [0] * len(self._windows)
         """By window: index of the first block that the dispersion has not learned."""
 
@@ -124,6 +133,12 @@ class History:
                 self._minutes.add(minute, _OF_MINUTES.negative, number)
                 self._minutes.add(minute, _OF_MINUTES.repeated, number * (UNIT - weight))
 
+    def note_row(self, time: int) -> None:
+        """Take note of a row of counts: where rows come, an empty interval is known to be empty."""
+        if self._rows_from is None or time - self._newest > self._baseline.believed_silence:
+            self._rows_from = time // self.trend.ring.seconds
+        self._newest = max(self._newest, time)
+
     def window(self, seconds: int, end: int, *, whole: bool = True) -> Counts | None:
         """Counts of the window of that length that ends with the second `end`; None where not all is kept.
 
@@ -141,8 +156,8 @@ class History:
     def forecast(self, counts: Counts, *, in_alert: bool) -> Forecast:
         """What history explains in a window with those counts.
 
-        History is what the baseline has learned and, unless that is an alert's own beginning, what came after it
-        and before the window.
+        History is what the baseline has learned and, unless an alert has a part in that, what came after it and
+        before the window.
         """
         since = self._unlearned_since(counts, in_alert=in_alert)
         if not since:
@@ -166,9 +181,10 @@ class History:
     def _unlearned_since(self, counts: Counts, *, in_alert: bool) -> int:
         """Where history before a window begins that has not been learned; 0 where there is none to use."""
         since = max(self._since, self._learned * self.trend.ring.seconds)
-        if since >= counts.start or (in_alert and self._baseline.hours >= _YOUNG_HOURS):
+        if since >= counts.start:
             return 0
-        return since
+        of_alert = in_alert or self._in_alert(since, counts.start)
+        return 0 if of_alert and self._baseline.hours >= _YOUNG_HOURS else since
 
     def _unlearned(self, end: int) -> Counts:
         return Counts(self.trend.ring, self._learned, end, _OF_TREND)
@@ -197,7 +213,7 @@ class History:
         # The block that has begun is not whole.
         self._blocks = [time // window + 1 for window in self._windows]
 
-    def move(self, time: int, in_alert: InAlert) -> bool:
+    def move(self, time: int) -> bool:
         """Let the clock go to `time`, never back; true when a minute is over."""
         before = self.now
         if time <= before:
@@ -208,8 +224,8 @@ class History:
             return False
         for window, seconds in enumerate(self._windows):
             if self._blocks[window] < (time - self._delay(seconds)) // seconds:
-                self._learn_blocks(window, time, in_alert)
-        self._learn_intervals(time, in_alert)
+                self._learn_blocks(window, time)
+        self._learn_intervals(time)
         self._minutes.slide(minute)
         self.trend.slide(time, self.expect)
         self.clock = time
@@ -230,7 +246,7 @@ class History:
             return self._minutes, _OF_MINUTES
         return self.trend.ring, _OF_TREND
 
-    def _learn_blocks(self, window: int, time: int, in_alert: InAlert) -> None:
+    def _learn_blocks(self, window: int, time: int) -> None:
         """Learn how much the counts vary from block to block, up to `time`."""
         seconds = self._windows[window]
         ring, columns = self._block_ring(seconds)
@@ -240,7 +256,7 @@ class History:
         while block < until and block * seconds <= ring.last * ring.seconds:
             start, end = block * seconds, (block + 1) * seconds
             counts = Counts(ring, start // ring.seconds, end, columns)
-            alerted = in_alert(start, end)
+            alerted = self._in_alert(start, end)
             forecast = self.forecast(counts, in_alert=alerted)
             if start <= believed and forecast.history_hours >= _YOUNG_HOURS:
                 spread = forecast.variance(self.dispersion[window]) ** 0.5
@@ -255,7 +271,7 @@ class History:
             self.dispersion.learn_silence(window, mean, silent)
         self._blocks[window] = until
 
-    def _learn_intervals(self, time: int, in_alert: InAlert) -> None:
+    def _learn_intervals(self, time: int) -> None:
         """Learn the whole hours that the longest window leaves behind when the clock goes to `time`."""
         ring, seconds = self.trend.ring, self.trend.ring.seconds
         until = (time - self._windows[-1]) // HOUR * HOUR // seconds
@@ -264,7 +280,7 @@ class History:
         season = self._baseline.season
         self._baseline.dispersion = self.dispersion.near(HOUR)
         for bucket in range(self._learned, min(until, ring.last + 1)):
-            self._learn_interval(bucket, in_alert, season)
+            self._learn_interval(bucket, season)
             self._learned = bucket + 1
         gap = (until - self._learned) * seconds
         if gap > 0:
@@ -276,19 +292,19 @@ class History:
             self.tails.age(gap, watched=max(0, min(gap, believed)))
             self._learned = until
 
-    def _learn_interval(self, bucket: int, in_alert: InAlert, season: Season) -> None:
+    def _learn_interval(self, bucket: int, season: Season) -> None:
         seconds = self.trend.ring.seconds
         start, end = bucket * seconds, (bucket + 1) * seconds
         counts = Counts(self.trend.ring, bucket, end, _OF_TREND)
         self._baseline.age(seconds)
-        if counts.total:
+        if counts.total or (self._rows_from is not None and bucket >= self._rows_from):
             self._filled = bucket
         elif (bucket - self._filled) * seconds > self._baseline.believed_silence:
             self.tails.age(seconds, watched=0)
             return
         self.tails.age(seconds, watched=seconds)
-        alerted = in_alert(start, end)
-        share = self._share_learned(bucket) if counts.weight and alerted else 1.0
+        alerted = counts.weight > 0 and self._in_alert(start, end)
+        share = self._share_learned(bucket) if alerted else 1.0
         self._baseline.learn(
             start,
             min(seconds, end - self._since),
@@ -296,7 +312,7 @@ class History:
             negative=counts.negative * share,
             total=counts.total * share,
             season=season,
-            alerted=alerted,
+            of_late=counts.weight * min(share, self._share_of_late(bucket)) if alerted else None,
         )
 
     def _learn_late(self, time: int, *, weight: float, negative: bool, number: int) -> None:
@@ -324,14 +340,28 @@ class History:
         Of each hour no more than a high but usual count, lest a long surge becomes the norm. Hours, since of an
         interval in which next to nothing is expected hardly one event would be learned, and the level would sink.
         """
+        weight, forecast = self._around(bucket, HOUR)
+        most = forecast.mean + 2 * forecast.variance(self.dispersion.near(HOUR)) ** 0.5
+        return float(min(1.0, most / max(weight, 1e-9)))
+
+    def _share_of_late(self, bucket: int) -> float:
+        """Share of an interval during a surge that the level of late learns: a scandal of days is no move of it.
+
+        So much that the longest window around it teaches no more than what makes a surge go on: of ordinary hours
+        within an alert many are above that, and the others below.
+        """
+        weight, forecast = self._around(bucket, max(HOUR, self._windows[-1]))
+        return min(1.0, GOES_ON * forecast.mean / max(weight, 1e-9))
+
+    def _around(self, bucket: int, span: int) -> tuple[float, Forecast]:
+        """Weighted negatives of the span that an interval lies in, and what the history explains there.
+
+        The whole history, or what an alert teaches would raise what it may teach next.
+        """
         ring = self.trend.ring
-        span = max(HOUR, ring.seconds)
         start = bucket * ring.seconds // span * span
         counts = Counts(ring, start // ring.seconds, start + span, _OF_TREND)
-        # By the whole history, or what an alert teaches would raise what it may teach next.
-        forecast = self._baseline.forecast(start, start + span, moves=False)
-        most = forecast.mean + 2 * forecast.variance(self.dispersion.near(span)) ** 0.5
-        return float(min(1.0, most / max(counts.weight, 1e-9)))
+        return counts.weight, self._baseline.forecast(start, start + span, moves=False)
 
     # State
 

@@ -32,7 +32,7 @@ class Finding:
     seconds: int
     """The window's length."""
     start: int
-    """Unix time at which the window begins."""
+    """Unix time from which on it was counted: where the window begins, or where a surge in it had ended."""
     negative: int
     total: int
     expected: float
@@ -80,7 +80,9 @@ class Life:
     fired: int | None = None
     resolved: int | None = None
     told: bool = False
-    """Whether a revision that fires was told, and not muted by a rule."""
+    """Whether people heard last that it fires, be it this alert or the one before: no rule muted that revision."""
+    since: int = 0
+    """When the surge before it ended, be it of this alert or of the one before."""
 
     @property
     def seen_from(self) -> int:
@@ -115,6 +117,14 @@ class Lifecycle:
         started = self.life.started if self.life else 0
         return hashlib.sha256(f"{self._subject}|{started}".encode()).hexdigest()[:16]
 
+    @property
+    def since(self) -> int:
+        """When the last surge ended: what came earlier shows no new one."""
+        life = self.life
+        if life is None:
+            return 0
+        return life.since if life.fired is None or life.resolved is None else life.resolved
+
     def covers(self, start: int, end: int) -> bool:
         """Whether that span touches an alert that fired."""
         life = self.life
@@ -132,7 +142,7 @@ class Lifecycle:
         if began:
             if not self._in_refractory(now):
                 self._put_by(now)
-                self.life = self._begin(finding, self.life)
+                self.life = self._begin(finding, self.life, self.since)
             elif not finding.over:
                 # The surge's aftermath; should it come back in full, its alert goes on.
                 return False
@@ -167,7 +177,7 @@ class Lifecycle:
         )
 
     @staticmethod
-    def _begin(finding: Finding, before: Life | None) -> Life:
+    def _begin(finding: Finding, before: Life | None, since: int) -> Life:
         # Late events may find a surge where an earlier alert began that never fired: it has the same id.
         goes_on = before is not None and before.started == finding.start
         return Life(
@@ -179,12 +189,14 @@ class Lifecycle:
             peaks={},
             told_peaks={},
             revision=before.revision if before is not None and goes_on else 0,
+            told=before is not None and before.told,
+            since=since,
         )
 
     @staticmethod
     def _reopen(life: Life, finding: Finding) -> None:
         """Let an alert go on with a surge that is judged by itself, however bad the one before was."""
-        life.state, life.resolved, life.told = AlertState.PENDING, None, False
+        life.state, life.since, life.resolved = AlertState.PENDING, life.resolved or life.since, None
         life.severity, life.strongest = Severity.YELLOW, finding
         life.peaks, life.told_peaks = {}, {}
 
@@ -245,6 +257,9 @@ class Lifecycle:
             values = dict(zip(_LIFE_FIELDS, parts, strict=False))
             values["strongest"] = dict(zip(_FINDING_FIELDS, values["strongest"], strict=True))
             self.life = _LIFE.validate_python(values)
+            if self.life.state is AlertState.RESOLVED:
+                # In those of earlier versions that somebody was told outlives the end.
+                self.life.told = False
 
 
 _LIFE = TypeAdapter(Life)

@@ -103,8 +103,9 @@ class Novelty:
         self._next = 0
 
     def weigh(self, signature: int | None, time: int) -> tuple[int, int]:
-        """Weight of a new text in units, 1/(1 + number of like ones seen lately), and its story's number.
+        """Weight of a new text in units, and its story's number.
 
+        The weight is 1/(1 + number of like ones seen lately), to the nearest unit: from the 32nd on it is 0.
         A text without a signature is new.
         """
         story = None if signature is None else self._find(signature)

@@ -16,9 +16,14 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.2g}" if value < 1 else f"{value:.1f}"
 
 
-def reason(finding: Finding, topics: dict[str, int]) -> str:
-    """Counts, expectation, ratio, window, share and topics of what was found; `topics` most frequent first."""
+def reason(finding: Finding, topics: dict[str, int], *, after_another: bool = False) -> str:
+    """Counts, expectation, ratio, window, share and topics of what was found; `topics` most frequent first.
+
+    `after_another` says whether another surge may lie in the window, which was not counted.
+    """
     sentence = f"{finding.negative} negatives in {duration(finding.seconds)}"
+    if after_another:
+        sentence += ", without those of the surge before,"
     if not finding.expected:
         return f"{sentence}, and no history yet that says how many are usual" + _topics(topics)
     ratio = finding.negative / finding.expected

@@ -38,7 +38,7 @@ class SpikeSettings(BaseModel):
     windows_seconds: tuple[int, ...] = (600, 3600, 21600)
     """Lengths of the windows that are tested, all at once."""
     minimum_negatives: int = Field(default=4, ge=1)
-    """Fewer negatives in a window are no surge, but by a `threshold`; of reposts the k-th counts 1/k here."""
+    """Fewer negatives in a window are no surge, but by a `threshold`; the k-th repost counts about 1/k here."""
     minimum_ratio: float = Field(default=1.2, ge=1)
     """A surge has at least so many times the expected negatives, however sure the test is."""
     threshold: Annotated[tuple[Threshold, ...], BeforeValidator(_as_several)] = ()

@@ -27,7 +27,8 @@ from stream.spikes.state import (
     unpack_floats,
     unpack_integers,
 )
-from stream.spikes.surge import find_peaks, find_surges
+from stream.spikes.surge import find_peaks, find_reached, find_surges
+from stream.spikes.trend import significant
 
 __all__ = ["Outcome", "StateError", "Subject"]
 
@@ -46,7 +47,6 @@ class Subject:
         self._bundle: str | None = None
         self._sources = Sources()
         self._ids: deque[bytes] = deque(maxlen=_IDS)
-        self._history = History(name, settings)
         self._novelty = Novelty()
         self._proof = Proof(settings.evidence)
         self._cycle = Lifecycle(
@@ -54,6 +54,7 @@ class Subject:
             resolve_after_seconds=settings.resolve_after_seconds,
             refractory_seconds=settings.refractory,
         )
+        self._history = History(name, settings, self._cycle.covers)
         self._alerts: list[Alert] = []
 
     def observe(self, observation: Observation, bundle: str) -> Outcome:
@@ -93,6 +94,7 @@ class Subject:
         elif moment < self._history.clock:
             raise ValueError(f"{time.isoformat()} comes after a later time")
         self._move(moment)
+        self._history.note_row(moment)
         if negatives:
             self._history.count(moment, "negative", number=negatives)
             self._test({moment})
@@ -124,14 +126,14 @@ class Subject:
         return self._told(self._cycle.life) if self._cycle.life is not None and self._cycle.active else None
 
     @property
-    def told(self) -> str | None:
-        """The id of the latest alert, where people were told that it fires."""
-        return self._cycle.id if self._cycle.life is not None and self._cycle.life.told else None
+    def told(self) -> bool:
+        """Whether people were told that an alert fires, and not yet of its end; who tells them says so here."""
+        return self._cycle.life is not None and self._cycle.life.told
 
-    def remember_told(self, alert: Alert) -> None:
-        """People were told that this alert fires, and are to hear of its end."""
-        if self._cycle.life is not None and alert.id == self._cycle.id:
-            self._cycle.life.told = True
+    @told.setter
+    def told(self, told: bool) -> None:
+        if self._cycle.life is not None:
+            self._cycle.life.told = told
 
     def tell_again(self) -> None:
         """Give the alert as it is now a further revision."""
@@ -171,31 +173,33 @@ class Subject:
         minute = before
         while self._cycle.active and minute < time // _MINUTE:
             minute += 1
-            self._history.move(minute * _MINUTE, self._cycle.covers)
+            self._history.move(minute * _MINUTE)
             self._settle()
-        self._history.move(time, self._cycle.covers)
+        self._history.move(time)
         if not self._cycle.active and before < time // _MINUTE:
             self._proof.fade(time, self._settings.windows_seconds[-1] // 2)
 
     def _settle(self) -> None:
         """Keep the alert while some window is still near its level, else let it run out."""
         now = self._history.now
-        peaks = find_peaks(self._history, self._settings, now, active=True)
-        if find_surges(peaks, self._history, self._settings, firing=self._cycle.firing):
+        peaks = find_peaks(self._history, self._settings, now, active=True, since=self._cycle.since)
+        found = find_surges(peaks, self._history, self._settings, firing=self._cycle.firing)
+        if found or find_reached(self._history, self._settings, now, active=True):
             self._cycle.stay(now)
         elif self._cycle.pass_time(now):
             self._publish()
 
     def _test(self, ends: set[int]) -> None:
         """Test the windows that end at each of `ends`."""
-        active, firing = self._cycle.active, self._cycle.firing
+        active, firing, since = self._cycle.active, self._cycle.firing, self._cycle.since
         findings = []
         for end in sorted(ends):
-            peaks = find_peaks(self._history, self._settings, end, active=active)
+            peaks = find_peaks(self._history, self._settings, end, active=active, since=since)
             found = find_surges(peaks, self._history, self._settings, firing=firing)
             if found:
                 self._history.tails.count(end)
             findings += found
+            findings += find_reached(self._history, self._settings, end, active=active)
             for peak in peaks:
                 self._history.tails.learn(peak.window, peak.alarms, end)
         if self._cycle.see(findings, self._history.now):
@@ -220,6 +224,7 @@ class Subject:
         finding = life.strongest
         topics = self._proof.topics
         resolved = life.resolved if life.state is AlertState.RESOLVED else None
+        after_another = life.since <= finding.start < life.since + self._settings.interval_seconds
         return Alert(
             id=self._cycle.id,
             revision=life.revision,
@@ -233,13 +238,13 @@ class Subject:
             window_seconds=finding.seconds,
             negative=finding.negative,
             total=finding.total,
-            expected_negative=round(finding.expected, 3),
+            expected_negative=significant(finding.expected),
             expected_share=round(finding.expected_share, 4),
             probability=finding.probability,
             peak_negative=life.peaks[finding.seconds],
             topics=topics,
             evidence=self._proof.worst(life.seen_from),
-            reason=reason(finding, topics),
+            reason=reason(finding, topics, after_another=after_another),
             bundle=self._bundle,
         )
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stream.spikes.baseline import GOES_ON, HOUR, Forecast
-from stream.spikes.history import Counts, History
+from stream.spikes.baseline import HOUR, Forecast
+from stream.spikes.history import GOES_ON, Counts, History
 from stream.spikes.lifecycle import Finding
 from stream.spikes.settings import SpikeSettings
-from stream.spikes.surprise import alarms_per_day, chance_of_others, share_rises
+from stream.spikes.surprise import alarms_per_day, chance_of_others, share_rises, volume_tail
 from stream.spikes.tail import OVER_LEVEL
 
 _SHORTEST_HISTORY_HOURS = 1.0
@@ -20,37 +20,41 @@ class Peak:
     window: int
     """Which of the lengths."""
     seconds: int
+    whole: Counts
+    """All that lies in the window."""
     counts: Counts
+    """What of it came after the last surge, and is judged."""
     forecast: Forecast
+    """Of all of the window."""
     alarms: float
     """How often a day the volume test would meet such a count by chance."""
     probability: float
     in_alert: bool
-    over_threshold: bool
-    """Whether the user's own threshold makes it a surge."""
 
 
-def find_peaks(history: History, settings: SpikeSettings, end: int, *, active: bool) -> list[Peak]:
+def find_peaks(
+    history: History, settings: SpikeSettings, end: int, *, active: bool, since: int
+) -> list[Peak]:
     """Peaks in the windows of all lengths that end with the second `end`.
 
-    `active` says whether there is an alert, whose own events are then no history.
+    `active` says whether there is an alert, whose own events are then no history. What came before `since` belongs
+    to another surge, and is not counted; the rest must be many for the whole window, lest one seems to go on.
     """
     peaks = []
     for window, seconds in enumerate(settings.windows_seconds):
-        counts = history.window(seconds, end)
-        if counts is None:
+        whole = history.window(seconds, end)
+        if whole is None:
             continue
-        reached = _over_threshold(history, settings, seconds, end)
-        over, counts = reached is not None, reached or counts
-        if not over and counts.weight < settings.minimum_negatives:
+        counts = whole.since(since)
+        if counts.weight < settings.minimum_negatives:
             continue
-        forecast = history.forecast(counts, in_alert=active)
-        if not over and not _is_raised(counts, forecast, settings, seconds):
+        forecast = history.forecast(whole, in_alert=active)
+        if not _is_raised(counts, forecast, settings, seconds):
             continue
         variance = forecast.variance(history.dispersion[window])
         alarms, tail = alarms_per_day(counts.weight, forecast.mean, variance, seconds)
-        if over or alarms <= history.tails.level:
-            peaks.append(Peak(window, seconds, counts, forecast, alarms, tail, active, over))
+        if alarms <= history.tails.level:
+            peaks.append(Peak(window, seconds, whole, counts, forecast, alarms, tail, active))
     return peaks
 
 
@@ -62,10 +66,10 @@ def find_surges(
     for peak in peaks:
         counts, forecast = peak.counts, peak.forecast
         excess = history.tails.share(peak.window, peak.alarms)
-        if not peak.over_threshold and (excess > OVER_LEVEL or not _goes_on(counts, forecast)):
+        if excess > OVER_LEVEL or not _goes_on(peak):
             continue
-        mixture = history.mixture(counts, in_alert=peak.in_alert)
-        if not (peak.over_threshold or firing or settings.volume_only) and not share_rises(
+        mixture = history.mixture(peak.whole, in_alert=peak.in_alert)
+        if not (firing or settings.volume_only) and not share_rises(
             counts.negative,
             counts.total,
             history_negative=mixture.negative,
@@ -74,29 +78,49 @@ def find_surges(
             false_alarms_per_day=settings.false_alarms_per_day,
         ):
             continue
-        # Only a threshold alerts without any history, and then nothing can be said of what is usual.
-        known = forecast.history_hours >= _SHORTEST_HISTORY_HOURS
         findings.append(
             Finding(
                 seconds=peak.seconds,
                 start=counts.start,
                 negative=counts.negative,
                 total=counts.total,
-                expected=forecast.mean * mixture.copies if known else 0.0,
+                expected=forecast.mean * mixture.copies,
                 expected_share=mixture.share,
                 probability=peak.probability,
-                excess=min(1.0, excess) if peak.over_threshold else excess * history.tails.pace,
-                ratio=counts.weight / max(forecast.mean, 1e-9) if known else 1.0,
+                excess=excess * history.tails.pace,
+                ratio=counts.weight / max(forecast.mean, 1e-9),
             )
         )
     return findings
 
 
-def _over_threshold(history: History, settings: SpikeSettings, seconds: int, end: int) -> Counts | None:
-    """The window's counts if they reach a threshold: rather a bucket too long than to miss what came in time."""
-    wanted = [threshold.negatives for threshold in settings.threshold if threshold.seconds == seconds]
-    counts = history.window(seconds, end, whole=False) if wanted else None
-    return counts if counts is not None and counts.negative >= min(wanted) else None
+def find_reached(history: History, settings: SpikeSettings, end: int, *, active: bool) -> list[Finding]:
+    """The windows that end with the second `end` and reach a threshold: that alone is a surge, a mild one."""
+    findings = []
+    for threshold in settings.threshold:
+        # Rather a bucket too long than to miss what came in time.
+        counts = history.window(threshold.seconds, end, whole=False)
+        if counts is None or counts.negative < threshold.negatives:
+            continue
+        forecast = history.forecast(counts, in_alert=active)
+        mixture = history.mixture(counts, in_alert=active)
+        variance = forecast.variance(history.dispersion[settings.windows_seconds.index(threshold.seconds)])
+        # Without any history nothing can be said of what is usual.
+        known = forecast.history_hours >= _SHORTEST_HISTORY_HOURS
+        findings.append(
+            Finding(
+                seconds=threshold.seconds,
+                start=counts.start,
+                negative=counts.negative,
+                total=counts.total,
+                expected=forecast.mean * mixture.copies if known else 0.0,
+                expected_share=mixture.share,
+                probability=volume_tail(counts.weight, forecast.mean, variance),
+                excess=1.0,
+                ratio=counts.weight / max(forecast.mean, 1e-9) if known else 1.0,
+            )
+        )
+    return findings
 
 
 def _is_raised(counts: Counts, forecast: Forecast, settings: SpikeSettings, seconds: int) -> bool:
@@ -107,14 +131,14 @@ def _is_raised(counts: Counts, forecast: Forecast, settings: SpikeSettings, seco
     )
 
 
-def _goes_on(counts: Counts, forecast: Forecast) -> bool:
+def _goes_on(peak: Peak) -> bool:
     """Whether the newest part of the window is above usual too; if not, its surge is over.
 
     Without this a surge of ten minutes would keep an alert for as long as the longest window remembers it.
     """
-    newest = counts.newest
-    usual = forecast.mean * (newest.end - newest.start) / (counts.end - counts.start)
-    return newest.weight >= GOES_ON * usual
+    whole, newest = peak.whole, peak.whole.newest
+    usual = peak.forecast.mean * (newest.end - newest.start) / (whole.end - whole.start)
+    return newest.since(peak.counts.start).weight >= GOES_ON * usual
 
 
 def _chance_of_others(history: History, settings: SpikeSettings, end: int, *, in_alert: bool) -> float:

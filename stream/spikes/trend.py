@@ -17,6 +17,11 @@ Expect = Callable[[int, int], float | None]
 """Negatives expected between two times, None without history."""
 
 
+def significant(value: float) -> float:
+    """A number as it is published: to three significant digits, so that the smallest is not told as none."""
+    return float(f"{value:.3g}")
+
+
 class Trend:
     """Rows of the newest intervals; the empty ones are never told."""
 
@@ -79,7 +84,7 @@ class Trend:
             negative=negative,
             neutral=neutral,
             positive=positive,
-            expected_negative=None if expected is None else round(expected, 3),
+            expected_negative=None if expected is None else significant(expected),
             final=final,
         )
 

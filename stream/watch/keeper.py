@@ -64,7 +64,10 @@ class Partition:
         if time is not None:
             self._moved_to(time)
             for name in self._active:
-                self._awake[name].advance(time)
+                subject = self._awake[name]
+                silenced = self._is_silenced(subject)
+                subject.advance(time)
+                self._tell_again(subject, silenced=silenced)
 
     def __len__(self) -> int:
         return len(self._awake) + len(self._resting)
@@ -131,6 +134,11 @@ class Partition:
             and self._rules.judge(alert).muted is not None
         )
 
+    def _tell_again(self, subject: Subject, *, silenced: bool) -> None:
+        """Give an alert that was `silenced` a further revision once no rule speaks against it."""
+        if silenced and subject.alerted and not self._is_silenced(subject):
+            subject.tell_again()
+
     def _subject(self, name: str) -> Subject:
         subject = self._awake.get(name)
         if subject is None:
@@ -171,9 +179,8 @@ class Partition:
         if alerts:
             # The newest revision may itself be from before the time that the subject has come to.
             silenced = alerts[-1].state is AlertState.FIRING and bool(self._rules.judge(alerts[-1]).muted)
-        if silenced and subject.alerted and not self._is_silenced(subject):
-            subject.tell_again()
-            alerts += subject.take_alerts()
+        self._tell_again(subject, silenced=silenced)
+        alerts += subject.take_alerts()
         told = [self._told(subject, alert) for alert in alerts]
         windows = subject.take_windows(closed_only=counted)
         active = subject.active
@@ -187,11 +194,12 @@ class Partition:
 
     def _told(self, subject: Subject, alert: Alert) -> Alert:
         """The alert as the rules have it, but that who was told that it fires is told of its end."""
-        if alert.state is AlertState.RESOLVED and alert.id == subject.told:
-            return alert
         judged = self._rules.judge(alert)
-        if judged.state is AlertState.FIRING and judged.muted is None:
-            subject.remember_told(judged)
+        if alert.state is AlertState.RESOLVED:
+            judged = alert if subject.told else judged
+            subject.told = False
+        elif alert.state is AlertState.FIRING and judged.muted is None:
+            subject.told = True
         return judged
 
     def _moved_to(self, time: datetime | None) -> None:

@@ -26,7 +26,7 @@ from stream.spikes.evidence import Proof
 from stream.spikes.lifecycle import Finding, Lifecycle
 from stream.spikes.novelty import minhash
 from stream.spikes.reason import reason
-from stream.spikes.settings import SpikeSettings
+from stream.spikes.settings import SpikeSettings, Threshold
 from stream.spikes.subject import Subject
 
 FINDING = Finding(
@@ -89,12 +89,74 @@ def test_a_surge_that_comes_back_is_judged_by_itself() -> None:
     cycle = Lifecycle("x", resolve_after_seconds=1800, refractory_seconds=3600)
     cycle.see([replace(FINDING, negative=200, excess=1e-5, ratio=50)], 600)
     assert cycle.life.severity is Severity.RED
-    cycle.life.told = True
     cycle.pass_time(2400)
     cycle.see([replace(FINDING, negative=11, ratio=2.2)], 3600)
     assert (cycle.life.severity, cycle.life.peaks) == (Severity.YELLOW, {600: 11})
-    assert not cycle.life.told, "who heard of the first surge may be asleep in the second"
     assert cycle.see([replace(FINDING, negative=17, ratio=3.4)], 3700), "it has grown by half"
+
+
+@pytest.mark.parametrize("seed", [0, 4, 7])
+def test_ordinary_items_do_not_reopen_an_alert_while_a_window_still_holds_its_surge(seed: int) -> None:
+    feed, subject = watched(days=14, seed=seed, negative=1, neutral=2)
+    assert fired(watch(subject, feed.between(2 * WEEK, 2 * WEEK + 1, negative=60, neutral=2)))
+    after = watch(subject, feed.between(2 * WEEK + 1, 2 * WEEK + 14, negative=1, neutral=2))
+    assert [alert.state for alert in after] == [AlertState.RESOLVED]
+
+
+def test_a_reopened_alert_counts_nothing_of_the_surge_before() -> None:
+    feed, subject = watched(days=14, seed=4, negative=1, neutral=2)
+    assert fired(watch(subject, surge(feed, start=2 * WEEK)))[-1].severity is Severity.RED
+    watch(subject, feed.between(2 * WEEK + 1, 2 * WEEK + 5, negative=1, neutral=2))
+    again = [observation(10**6 + number, 2 * WEEK + 5 + number / 24) for number in range(12)]
+    reopened = fired(watch(subject, again))[-1]
+    assert reopened.negative < 20, "six hours have more than 60"
+    assert reopened.peak_negative < 20
+
+
+@pytest.mark.parametrize(("seed", "within"), [(7, 2.5), (0, 2.5), (4, 5)])
+def test_a_surge_is_told_while_a_window_still_holds_the_one_before_and_goes_on_as_long_as_it_lasts(
+    seed: int, within: float
+) -> None:
+    feed, subject = watched(days=14, seed=seed, negative=1, neutral=2)
+    watch(subject, feed.between(2 * WEEK, 2 * WEEK + 1, negative=60, neutral=2))
+    before = watch(subject, feed.between(2 * WEEK + 1, 2 * WEEK + 4, negative=1, neutral=2))[-1]
+    assert before.state is AlertState.RESOLVED
+    again = watch(subject, feed.between(2 * WEEK + 4, 2 * WEEK + 12, negative=5, neutral=2))
+    assert fired(again) == again != [], "it lasts to the end"
+    assert again[0].updated_at - at(2 * WEEK + 4) < timedelta(hours=within)
+    for alert in again:
+        hours = (alert.updated_at - before.updated_at) / timedelta(hours=1)
+        assert alert.negative < 8 * hours, "those of the surge before are not counted"
+
+
+def test_of_a_surge_in_whose_window_another_lies_it_is_said_that_that_is_not_counted() -> None:
+    feed, subject = watched(days=14, seed=0, negative=1, neutral=2)
+    first = watch(subject, feed.between(2 * WEEK, 2 * WEEK + 1, negative=60, neutral=2))
+    first += watch(subject, feed.between(2 * WEEK + 1, 2 * WEEK + 4, negative=1, neutral=2))
+    assert not any("before" in alert.reason for alert in first)
+    second = fired(watch(subject, feed.between(2 * WEEK + 4, 2 * WEEK + 12, negative=5, neutral=2)))[0]
+    assert second.reason.startswith(
+        f"{second.negative} negatives in 6 h, without those of the surge before, where "
+    )
+    assert second.expected_negative == pytest.approx(6, rel=0.5), "in the whole window"
+
+
+def test_that_somebody_was_told_does_not_outlive_the_end_in_the_state_of_an_earlier_version() -> None:
+    cycle = Lifecycle("x", resolve_after_seconds=1800, refractory_seconds=3600)
+    cycle.see([FINDING], 600)
+    cycle.pass_time(2400)
+    again = Lifecycle("x", resolve_after_seconds=1800, refractory_seconds=3600)
+    *earlier, _, _ = cycle.dump()
+    again.load([*earlier, True])
+    assert not again.life.told
+    assert again.since == cycle.since == 2400
+
+
+def test_a_threshold_that_is_reached_anew_reopens_its_alert_whatever_its_window_holds() -> None:
+    subject = Subject("x", SpikeSettings(threshold=Threshold(negatives=3, seconds=21_600)))
+    hours = [0, 2, 4, 7.5]
+    alerts = watch(subject, [observation(number, hour) for number, hour in enumerate(hours)])
+    assert [alert.state for alert in alerts] == [AlertState.FIRING, AlertState.RESOLVED, AlertState.FIRING]
 
 
 def test_an_alert_that_begins_where_one_did_that_never_fired_goes_on_with_its_revisions() -> None:
@@ -297,6 +359,14 @@ def test_of_more_topics_than_are_kept_the_frequent_ones_stay() -> None:
         topic = "common" if number % 3 == 0 else f"rare-{number}"
         proof.add(observation(number, 0, topics=[topic]), 0, number, fresh=0)
     assert next(iter(proof.topics.items())) == ("common", 100)
+
+
+def test_an_alert_and_the_trend_tell_what_was_expected_however_little_that_is() -> None:
+    _, subject = watched(days=14, negative=1e-9, neutral=2)
+    alert = fired(watch(subject, [observation(10**6 + n, 2 * WEEK + n / 60) for n in range(9)]))[0]
+    row = subject.take_windows(closed_only=False)[-1]
+    assert f" where {alert.expected_negative:.2g} were expected" in alert.reason
+    assert 0 < row.expected_negative < 0.0005
 
 
 def test_a_ratio_is_told_however_little_was_expected() -> None:

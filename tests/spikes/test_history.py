@@ -6,7 +6,7 @@ from spike_streams import SETTINGS, Feed, at, fired, watch
 
 from bench.simulation import by_day_and_week, draw
 from stream.spikes.baseline import DAY, HOUR, Baseline
-from stream.spikes.settings import SpikeSettings
+from stream.spikes.settings import SpikeSettings, Threshold
 from stream.spikes.subject import Subject
 
 MONDAY = 4 * DAY
@@ -126,3 +126,23 @@ def test_the_hours_of_a_surge_do_not_tell_how_counts_usually_vary() -> None:
     watch(subject, feed.between(7 * 24 + 10, 8 * 24, negative=0.2, neutral=2.0))
     after = [subject._history.dispersion[window] for window in range(3)]
     assert max(now / then for now, then in zip(after, before, strict=True)) < 4
+
+
+def test_ordinary_days_that_an_alert_covers_are_learned_like_others() -> None:
+    def expected(*thresholds: Threshold) -> float:
+        feed, subject = Feed(2), Subject("x", SpikeSettings(threshold=thresholds))
+        watch(subject, feed.between(0, 12 * 24, negative=1))
+        end = int(at(12 * 24).timestamp())
+        return subject._history.usual(end, end + 6 * HOUR)
+
+    assert expected(Threshold(negatives=3, seconds=21_600)) == pytest.approx(expected(), rel=0.1)
+
+
+def test_a_surge_is_not_what_is_expected_while_it_lasts_nor_right_after_it() -> None:
+    feed, subject = Feed(4), Subject("x", SETTINGS)
+    watch(subject, feed.between(0, 14 * 24, negative=1, neutral=2))
+    subject.take_windows(closed_only=False)
+    assert fired(watch(subject, feed.between(14 * 24, 14 * 24 + 8, negative=40, neutral=2)))
+    watch(subject, feed.between(14 * 24 + 8, 14 * 24 + 12, negative=1, neutral=2))
+    rows = subject.take_windows(closed_only=False)
+    assert max(row.expected_negative or 0 for row in rows) < 0.5

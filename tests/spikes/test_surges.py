@@ -17,7 +17,7 @@ from spike_streams import (
     watched,
 )
 
-from stream.records import Alert, AlertState, Observation, Position
+from stream.records import Alert, AlertState, Observation, Position, Severity
 from stream.spikes.novelty import minhash
 from stream.spikes.settings import SpikeSettings, Threshold
 from stream.spikes.subject import Subject
@@ -243,3 +243,24 @@ def test_a_threshold_of_hours_counts_all_that_came_within_them() -> None:
     hours = [(0, 14, 59), (1, 56, 40), (3, 53, 20), (6, 0, 0)]
     events = [observation(n, h + m / 60 + s / 3600) for n, (h, m, s) in enumerate(hours)]
     assert len(fired(watch(subject, events))) == 1
+
+
+def test_reposts_that_weigh_nothing_any_more_reach_a_threshold() -> None:
+    subject = Subject("x", SpikeSettings(threshold=Threshold(negatives=10, seconds=600)))
+    signature = minhash("The maker recalls its toasters after three fires in homes")
+    reposts = [observation(minute, minute / 60, signature=signature) for minute in range(120)]
+    assert fired(watch(subject, reposts))
+    assert subject.alerted
+
+
+def test_a_threshold_makes_what_the_history_says_neither_milder_nor_rarer() -> None:
+    def judged(*thresholds: Threshold) -> tuple[float, list[Alert]]:
+        feed, subject = Feed(1), Subject("x", SpikeSettings(threshold=thresholds, false_alarms_per_day=0.1))
+        watch(subject, feed.between(0, 21 * 24, negative=1, neutral=1))
+        pace = subject._history.tails.pace
+        return pace, fired(watch(subject, feed.between(21 * 24, 21 * 24 + 2, negative=12, neutral=1)))
+
+    pace, alerts = judged()
+    with_threshold, more_alerts = judged(Threshold(negatives=4, seconds=3600))
+    assert with_threshold == pytest.approx(pace, rel=0.25)
+    assert more_alerts[-1].severity is alerts[-1].severity is not Severity.YELLOW

@@ -173,6 +173,16 @@ def test_it_is_told_by_a_new_owner_too_and_when_an_event_and_no_tick_ends_the_qu
     assert (told.muted, told.revision) == (None, change.alerts[-1].revision + 1)
 
 
+def test_it_is_told_by_a_new_owner_whose_time_is_past_the_quiet_hours_though_the_subjects_is_not() -> None:
+    now = SURGE + timedelta(minutes=25)
+    change = surging(Partition({}, SETTINGS, asleep("00:20")))
+    assert change.alerts[-1].muted
+    heir = Partition({"entity:X": change.state}, SETTINGS, asleep("00:20"), time=now)
+    [told] = [a for change in heir.pass_time(now + timedelta(seconds=5)) for a in change.alerts]
+    assert (told.state, told.muted) == (AlertState.FIRING, None)
+    assert told.revision == change.alerts[-1].revision + 1
+
+
 def test_an_alert_that_is_over_before_quiet_hours_end_is_not_told() -> None:
     partition = Partition({}, SETTINGS, asleep("23:00"))
     surging(partition)
@@ -189,6 +199,18 @@ def test_who_was_told_of_an_alert_is_told_of_its_end_in_quiet_hours_too() -> Non
     for each in (partition, heir):
         alerts = [a for change in each.pass_time(SURGE + timedelta(hours=4)) for a in change.alerts]
         assert [(alert.state, alert.muted) for alert in alerts] == [(AlertState.RESOLVED, None)]
+
+
+def test_who_was_told_hears_of_the_end_though_the_same_record_reopens_the_alert_while_they_sleep() -> None:
+    hours = QuietHours.model_validate({"from": "00:20", "to": "12:00"})
+    partition = Partition({}, SETTINGS, Rules([Rule(name="desk", quiet_hours=hours)]))
+    assert surging(partition).alerts[-1].muted is None
+    again = [SURGE + timedelta(hours=4, seconds=10 * number) for number in range(40)]
+    resolved, reopened, *_ = partition.apply(record("entity:X", 200, again, "negative")).alerts
+    assert (resolved.state, resolved.muted) == (AlertState.RESOLVED, None)
+    assert (reopened.state, reopened.muted) == (AlertState.FIRING, "desk: quiet hours")
+    [end] = [a for change in partition.pass_time(SURGE + timedelta(hours=9)) for a in change.alerts]
+    assert (end.state, end.muted) == (AlertState.RESOLVED, "desk: quiet hours"), "nobody heard of the second"
 
 
 @pytest.mark.parametrize("seed", range(4))
