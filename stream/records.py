@@ -248,9 +248,9 @@ class Alert(Record):
     window_seconds: int
     """Length of the window that shows the surge most clearly."""
     negative: int
-    """Negatives in that window, exact."""
+    """Negatives in that window, exact; those of an earlier surge, which has ended within it, are left out."""
     total: int
-    """All events in that window, exact."""
+    """All events in that window, exact, but for those of the earlier surge's time."""
     expected_negative: float
     """Negatives that the subject's history explains in such a window."""
     expected_share: float

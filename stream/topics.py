@@ -24,8 +24,8 @@ def topic_configurations(settings: Settings) -> dict[str, dict[str, str]]:
         topics.dead_letter: {"retention.ms": str(30 * 24 * _HOUR)},
         topics.scored: {},
         topics.review: {"retention.ms": str(90 * 24 * _HOUR)},
-        # Read once, soon after: it exists only to bring each subject to its owner.
-        topics.observed: {"retention.ms": str(48 * _HOUR)},
+        # Read once, soon after: it exists only to bring each subject to its owner, who may be away for a weekend.
+        topics.observed: {"retention.ms": str(7 * 24 * _HOUR)},
         # What the watch stage remembers of each subject, and how far it is.
         # Whoever takes a partition over reads all of it, so it is compacted soon.
         topics.states: _COMPACTED

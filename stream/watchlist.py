@@ -21,9 +21,9 @@ from ahocorasick_rs import AhoCorasick
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from stream.names import SHORT_TICKER, fold, original, stands_alone
+from stream.names import MAGNITUDES, SHORT_TICKER, fold, is_unit, original, stands_alone
 from stream.records import MAXIMUM_ID_CHARACTERS, Mention
-from stream.text import normalise
+from stream.text import normalise, simplified
 
 ENTITY = "entity:"
 
@@ -31,6 +31,37 @@ _SUFFIXED = re.compile(r"(?P<code>\d+)\.(?P<exchange>[a-z]{2,4})")
 _CODE = re.compile(r"\d{6}")
 _SHANGHAI = {"sh": "ss", "ss": "sh"}
 _HONG_KONG_WIDTHS = range(1, 6)
+
+# Tickers as texts have them without a sign of their own.
+_WORD = re.compile(rf"(?<![A-Za-z0-9_])(?:[A-Z]{{1,{SHORT_TICKER}}}|[0-9]{{6}})(?![A-Za-z0-9_])")
+_BRACKETED_LETTERS = 3
+"""Fewer letters in brackets may be anything: (A), (IT)."""
+_TELLING_LETTERS = 4
+"""Fewer letters, also among small ones, may be a word: IT, ALL, NOW."""
+_LEAST_LETTERS = 10
+"""Fewer beside the tickers may be nothing but terms: AAPL EPS."""
+_CASHTAG = re.compile(r"\$[A-Z.]+")
+_EXCHANGE = re.compile(
+    r"(?:(?<![a-z])(?:nasdaq(?: ?[gc][sm])?|nyse(?: american| arca)?|amex|otc(?:qb|qx|mkts)?|tsx|lse|lon|asx"
+    r"|nse|bse|sse|szse)|纳斯达克|纽交所|上交所|深交所|北交所) ?: ?$",
+    re.ASCII | re.IGNORECASE,
+)
+_LONGEST_EXCHANGE = 16
+_RIC_BEHIND = re.compile(r"\.[A-Z]{1,3}>")
+"""What follows a ticker in a Reuters code, <AAPL.O>."""
+# Beside these, six digits are part of a number or say how much there is of something.
+_NUMBER_BEFORE = re.compile(
+    r"(?:[0-9],|\.|%|[$€£¥₹] ?|\b(?:for|of|to|by|from|than|at|about|over|nearly|usd|rmb|cny|hkd|eur) )$",
+    re.IGNORECASE,
+)
+_LONGEST_BEFORE = 8
+_NUMBER_BEHIND = re.compile(
+    rf" (?:{'|'.join(MAGNITUDES)}|thousand|million|billion|trillion|shares|units|lots|yuan|rmb|cny|usd|hkd|eur"
+    r"|dollars|euros|people|employees|workers|jobs|users|customers|cars|vehicles|tons|tonnes|barrels)\b"
+    r"| ?(?:[%‰]|[余多]?(?:[元圆万亿手吨户台辆件张份]|股(?![价票吧东民本])|人(?!气)|[美港欧日]元|英镑|港币))"
+    r"|[,.][0-9A-Za-z]",
+    re.IGNORECASE,
+)
 
 
 class WatchlistError(Exception):
@@ -118,30 +149,48 @@ class Watchlist:
         """The companies named in `text`, in the order of their first mention, each once.
 
         A mention carries the name that the text uses; the list's own where only the ticker is there.
-        Of names that overlap the leftmost counts, and of those the longest.
+        Of names that overlap the leftmost counts, and of those the longest. A short ticker or a bare code
+        counts only where it can hardly be a word or a number.
         """
         if not unicodedata.is_normalized("NFKC", text):
             text = unicodedata.normalize("NFKC", text)
         folded = fold(text)
+        cased = _cased(text, folded)
         matches = [
-            (start, end, pattern)
+            (start, end, self._owners[pattern], pattern < len(self._by_name))
             for pattern, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True)
-            if stands_alone(folded, start, end)
+            if stands_alone(folded, start, end) and not is_unit(cased, start, end)
         ]
+        matches += [(start, end, owner, False) for start, end, owner in self._bare_tickers(cased)]
         matches.sort(key=lambda match: (match[0], -match[1]))
         found: dict[int, Mention] = {}
         reached = 0
-        for start, end, pattern in matches:
+        for start, end, owner, named in matches:
             if start < reached:
                 continue
             reached = end
-            owner = self._owners[pattern]
             if owner not in found:
                 company = self.companies[owner]
                 first, last = original(text, folded, start, end)
-                name = text[first:last] if pattern < len(self._by_name) else company.name
-                found[owner] = Mention(name=name, ticker=company.ticker)
+                found[owner] = Mention(
+                    name=text[first:last] if named else company.name, ticker=company.ticker
+                )
         return list(found.values())
+
+    def _bare_tickers(self, text: str) -> list[tuple[int, int, int]]:
+        """Where a text has short tickers and codes without a sign, and whose they are."""
+        words = [
+            (*match.span(), self._by_ticker[ticker])
+            for match in _WORD.finditer(text)
+            if (ticker := match[0].lower()) in self._by_ticker
+        ]
+        capitals = sum(
+            end - start
+            for start, end, _ in words
+            if _TELLING_LETTERS <= end - start <= SHORT_TICKER and text[start - 1 : start] != "$"
+        )
+        shouted = capitals > 0 and _is_shouted(text, capitals)
+        return [word for word in words if _is_ticker(text, *word[:2], shouted=shouted)]
 
     def names_of(self, mention: Mention) -> tuple[str, ...]:
         """How a text may write a company: as `names_of` says, and by all its names on the list."""
@@ -185,6 +234,36 @@ def load_watchlist(file: Path) -> Watchlist:
         problems = str(error).splitlines()
     lines = [f"the watch list {file} cannot be used:", *(f"  {problem}" for problem in problems)]
     raise WatchlistError("\n".join(lines))
+
+
+def _cased(text: str, folded: str) -> str:
+    """The text as it is folded, but with its capitals: each character is where `folded` has it."""
+    text = simplified(text)
+    if len(text) == len(folded):
+        return text
+    return "".join(one if len(small := one.casefold()) == 1 else small for one in text)
+
+
+def _is_ticker(text: str, start: int, end: int, *, shouted: bool) -> bool:
+    """Whether a word in capitals, or six digits, that would be a ticker can hardly be anything else here."""
+    word, before = text[start:end], text[start - 1 : start]
+    if before == "<" and _RIC_BEHIND.match(text, end):
+        return True
+    if _EXCHANGE.search(text, max(0, start - _LONGEST_EXCHANGE), start):
+        return True
+    if word.isdecimal():
+        if word.endswith("000") or _NUMBER_BEHIND.match(text, end):
+            return False
+        return not _NUMBER_BEFORE.search(text, max(0, start - _LONGEST_BEFORE), start)
+    bracketed = before == "(" and text[end : end + 1] == ")"
+    return len(word) >= (_BRACKETED_LETTERS if bracketed else _TELLING_LETTERS) and (bracketed or not shouted)
+
+
+def _is_shouted(text: str, tickers: int) -> bool:
+    """Whether most letters are capitals; cashtags, and so many letters of other tickers, left aside."""
+    text = _CASHTAG.sub("", text)
+    capitals, letters = sum(map(str.isupper, text)) - tickers, sum(map(str.isalpha, text)) - tickers
+    return letters >= _LEAST_LETTERS and 2 * capitals > letters
 
 
 def _described(content: dict[str, Any], problem: ErrorDetails) -> str:
@@ -255,7 +334,7 @@ def _own_name(mention: Mention) -> list[str]:
 
 
 def _ticker_forms(mention: Mention) -> list[str]:
-    """How a text may write its ticker: as a cashtag first, as it stands last."""
+    """How a text may write its ticker: as a cashtag first, as it stands last, a bare code behind all."""
     if not mention.ticker:
         return []
     bare = _bare(mention.ticker)
@@ -263,11 +342,12 @@ def _ticker_forms(mention: Mention) -> list[str]:
     return [
         *sorted(forms, key=lambda form: (not form.startswith("$"), form)),
         *([] if bare.isdecimal() or bare in forms else [bare.upper()]),
+        *(spelling for spelling in _spellings(bare) if _CODE.fullmatch(spelling)),
     ]
 
 
 def _patterns(spelling: str) -> Iterator[str]:
-    """What stands for a ticker in a text; a bare number or a short word does not."""
+    """What stands for a ticker in any text; a bare number or a short word does not."""
     if spelling.isdecimal():
         if _CODE.fullmatch(spelling):
             yield from (f"({spelling})", f"[{spelling}]", f"【{spelling}】")

@@ -5,6 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 from stream.records import EARLIEST
 
+STANDSTILL_SECONDS = 120.0
+"""Who did not look at the clock for longer stood still, and what came meanwhile is still to be read."""
+
 
 class PartitionClock:
     """The newest event time of one source partition, and how it stands to the broker's own time.
@@ -12,7 +15,7 @@ class PartitionClock:
     Live, it follows the wall clock; in a replay of 2014 it runs through 2014. An event that is dated
     ahead of the wall clock is wrong about its time, and one without a date says nothing of it: both are
     counted where the stream has got to, which is as far from the time that the broker recorded as it
-    was for the newest event that does know its time.
+    was for the newest event that does know its time, and never behind that event.
     """
 
     def __init__(self, tolerance: timedelta) -> None:
@@ -40,6 +43,10 @@ class PartitionClock:
             self._ahead = claimed - recorded
         return claimed, False
 
+    def now(self, wall: datetime) -> datetime | None:
+        """Event time at the time `wall` where no event waits; None before the first one."""
+        return None if self.reached is None else self._since(wall, wall)
+
     def dump(self) -> str:
         """The clock in a few characters, which are committed with the offset and outlive a restart."""
         return f"{self.reached.isoformat()} {self._ahead.total_seconds()}" if self.reached else ""
@@ -59,7 +66,7 @@ class PartitionClock:
             time = recorded + self._ahead
         except OverflowError:
             time = recorded
-        return max(EARLIEST, min(time, wall))
+        return max(self.reached or EARLIEST, min(time, wall))
 
     def _move_to(self, time: datetime) -> bool:
         if self.reached is not None and time <= self.reached:
@@ -72,23 +79,38 @@ class StreamClock:
     """The event time up to which everything is published, which goes on by itself while no event arrives.
 
     Without that, a stream that falls silent would keep its alerts firing for ever. It must not run ahead of
-    what is published: events that are still on their way would be found too late.
+    what is published: events that are still on their way would be found too late. So it heeds no wall clock,
+    which may be set, but seconds of a steady one, and of these only those in which somebody looked at it.
     """
 
     def __init__(self) -> None:
         self._reached: datetime | None = None
-        self._moved_at: datetime | None = None
+        self._passed = timedelta()
+        """How long ago that was."""
+        self._looked_at = 0.0
+        self.behind = False
+        """Whether time may have passed that it knows nothing of, and it is to catch up."""
 
-    def published(self, reached: datetime | None, wall: datetime) -> None:
-        """All events up to the event time `reached` were published by the time `wall`."""
-        if reached is not None:
-            self._reached, self._moved_at = reached, wall
+    def published(self, reached: datetime | None, steady: float) -> None:
+        """All events up to the event time `reached` were published by the time `steady`."""
+        if reached is not None and reached != self._reached:
+            self._reached, self._passed, self._looked_at = reached, timedelta(), steady
 
-    def now(self, wall: datetime) -> datetime | None:
-        """Event time at the time `wall`; None before the first event."""
-        if self._reached is None or self._moved_at is None:
+    def catch_up(self, now: datetime | None, steady: float) -> None:
+        """At the time `steady` no event waits, and event time is `now` at least."""
+        self.behind = False
+        if now is not None and self._reached is not None:
+            self._passed, self._looked_at = max(self._passed, now - self._reached), steady
+
+    def now(self, steady: float) -> datetime | None:
+        """Event time at the time `steady`; None before the first event."""
+        if self._reached is None:
             return None
-        return self._reached + max(wall - self._moved_at, timedelta())
+        passed = steady - self._looked_at
+        self.behind = self.behind or passed > STANDSTILL_SECONDS
+        self._passed += timedelta(seconds=min(passed, STANDSTILL_SECONDS))
+        self._looked_at = steady
+        return self._reached + self._passed
 
 
 def recorded_time(milliseconds: int, wall: datetime) -> datetime:
@@ -96,6 +118,6 @@ def recorded_time(milliseconds: int, wall: datetime) -> datetime:
     return datetime.fromtimestamp(min(max(milliseconds, 0) / 1000, wall.timestamp()), UTC)
 
 
-def newest(clocks: Iterable[PartitionClock]) -> datetime | None:
+def newest(times: Iterable[datetime | None]) -> datetime | None:
     """The newest event time of several partitions; None before the first event."""
-    return max((clock.reached for clock in clocks if clock.reached is not None), default=None)
+    return max((time for time in times if time is not None), default=None)

@@ -140,6 +140,12 @@ class Source:
             # The partitions moved on in the meantime; their new owner repeats these events.
             logger.info("offsets not committed, since the group was rebalanced")
 
+    @property
+    def reads_all(self) -> bool:
+        """Whether this worker reads all partitions of the topic."""
+        numbers: set[int] = self._consumer.partitions_for_topic(self._topic) or set()
+        return numbers == {place.partition for place in self._consumer.assignment()}
+
     def clock(self, partition: int) -> PartitionClock:
         """The clock of a partition."""
         clock = self.clocks.get(partition)
@@ -266,8 +272,9 @@ class Source:
         fresh = [place for place in assigned if place not in committed]
         if not fresh:
             return starts
-        if self._settings.score.start_at == "earliest" or await self._group_is_known():
-            # A partition that was added later is read whole: what is in it came since.
+        settings = self._settings
+        if settings.score.start_at == "earliest" or settings.topics.epoch or await self._group_is_known():
+            # A partition that was added later, or a topic made anew, is read whole: what is in it came since.
             starts.update(await self._consumer.beginning_offsets(fresh))
             return starts
         ends = await self._consumer.end_offsets(fresh)
@@ -295,19 +302,27 @@ class Source:
         return {place: entry for place, entry in offsets.items() if entry.offset >= 0}
 
     async def _resume_in_range(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Go on after events that retention deleted; refuse a topic that is not the one of before."""
+        """Go on after events that retention deleted; refuse a topic that was made anew or has lost its end."""
         beginnings = await self._consumer.beginning_offsets(list(positions))
         for place, offset in positions.items():
             if offset >= beginnings[place]:
-                raise BrokerError(
-                    f"{place.topic}/{place.partition} ends before offset {offset}, which this group has reached: "
-                    "the topic was deleted and made anew; raise `topics.epoch` by one"
-                )
+                raise BrokerError(self._what_to_do(place, offset))
             lost = beginnings[place] - offset
             logger.error("%d events of %s/%d were deleted unread", lost, place.topic, place.partition)
             self._metrics.events_expired(lost)
             self._consumer.seek(place, beginnings[place])
             self._read_to[place.partition] = beginnings[place]
+
+    def _what_to_do(self, place: TopicPartition, offset: int) -> str:
+        name, brokers = f"{place.topic}:{place.partition}", self._settings.kafka.brokers
+        return (
+            f"{name} ends before offset {offset}, which this group has reached. If the topic was deleted and made "
+            "anew, raise `topics.epoch` by one. If the broker lost the partition's end (by a power failure or an "
+            "unclean election), what is left of it is counted: stop the workers and let the group go on behind it "
+            f"with `kafka-consumer-groups.sh --bootstrap-server {brokers} --group {self._group} --topic {name} "
+            f"--reset-offsets --to-latest --execute`. What comes then below offset {offset} is scored, and taken "
+            "for repeats"
+        )
 
 
 class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types

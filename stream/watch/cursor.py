@@ -6,11 +6,15 @@ and what a state knows already it counts no second time. The consumer group's ow
 Faust drops records that arrive while it resumes after a rebalance, and may then commit past them.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 PATIENCE_SECONDS = 1.0
 """How long records behind a gap are disregarded before the reader is sent back once more."""
+TICK_STEP = timedelta(seconds=5)
+"""Ticks between these tell nothing that cannot wait: alerts fire by events, and end by the minute."""
+TURNED_BACK = timedelta(days=1)
+"""A tick so far behind is of a stream that was made anew, or the one before it was of a wrong clock."""
 
 _KEY = "\0next:"
 
@@ -32,7 +36,7 @@ class Cursor:
         following, _, time = (saved or b"0").decode().partition(" ")
         self.following = int(following)
         self.time = datetime.fromisoformat(time) if time else None
-        """The event time that the last tick before the cursor has told the subjects."""
+        """The event time of the last tick before the cursor that was heeded."""
         self._went_back_at: float | None = None
 
     def meet(self, offset: int, now: float) -> Step:
@@ -47,11 +51,18 @@ class Cursor:
         self._went_back_at = now
         return Step.GO_BACK
 
+    def heeds(self, tick: datetime) -> bool:
+        """Whether subjects are to be told of a tick.
+
+        Every worker of the score stage sends them, and one of these may lag behind. It depends on nothing but the
+        ticks: a new owner that reads them again must heed the same, or its alerts had other ids.
+        """
+        return self.time is None or not -TURNED_BACK < tick - self.time < TICK_STEP
+
     def pass_over(self, offset: int, time: datetime | None = None) -> None:
         """The record at `offset` is done; of a tick that was heeded, `time` is what it told."""
         self.following = offset + 1
-        # Several tell the time, and one of them may lag behind.
-        self.time = max(filter(None, (time, self.time)), default=None)
+        self.time = time or self.time
         self._went_back_at = None
 
     def dump(self) -> bytes:

@@ -6,6 +6,7 @@ that. Once it finds one of them claimed, it throws all away that it holds, since
 same way, and rests until it must have heard. Those that it is still to read then, it takes over again.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,8 @@ class Owned:
     number: int
     subjects: Partition
     cursor: Cursor
-    next_tick: float = 0.0
+    next_save: float = 0.0
+    """From when on the cursor is saved behind a tick that left nothing to tell, too."""
     moved_at: float = field(default_factory=time.monotonic)
 
 
@@ -75,7 +77,8 @@ class Ownership:
         cursor = Cursor(number, rows.get(cursor_key(number)))
         states = {key.decode(): state for key, state in rows.items() if not is_cursor(key)}
         logger.info("partition %d: %d subjects, on from offset %d", number, len(states), cursor.following)
-        subjects = Partition(states, self._spikes, self._rules, time=cursor.time)
+        # A hundred thousand take ten seconds, in which the consumers of this process must not fall silent.
+        subjects = await asyncio.to_thread(Partition, states, self._spikes, self._rules, time=cursor.time)
         owned = self._owned[number] = Owned(number, subjects, cursor)
         return owned
 

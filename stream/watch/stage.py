@@ -128,9 +128,14 @@ class WatchStage(Service):
 
     @Service.task
     async def _look_for_work(self) -> None:
-        """Look after partitions of which no record comes; to have nothing to do is progress."""
+        """Show which alerts fire, and look after partitions of which no record comes.
+
+        To have nothing to do is progress.
+        """
         while not self.should_stop:
             await self.sleep(self._glance_seconds)
+            # Not with each record: in a backlog there are thousands a second, and all alerts to look at.
+            self._count_alerts()
             if not await self._waits():
                 self._moved_at = time.monotonic()
 
@@ -263,12 +268,9 @@ class WatchStage(Service):
         changes: list[Change] = []
         told: datetime | None = None
         if isinstance(record, Tick):
-            now = time.monotonic()
-            # Every worker of the score stage sends ticks; one per interval is enough.
-            if now < owned.next_tick:
+            if not owned.cursor.heeds(record.tick):
                 owned.cursor.pass_over(message.offset)
                 return
-            owned.next_tick = now + 0.9 * self._settings.watch.tick_seconds
             told = record.tick
             changes = list(owned.subjects.pass_time(told))
         elif record is not None:
@@ -277,8 +279,11 @@ class WatchStage(Service):
         self._freeze.check()
         await self._publish(changes)
         owned.cursor.pass_over(message.offset, told)
-        self._freeze.check()
-        await self._owned.save(owned, [(change.subject.encode(), change.state) for change in changes])
+        # In a backlog of ticks not each waits for the broker: a new owner reads and heeds them again.
+        if changes or told is None or time.monotonic() >= owned.next_save:
+            owned.next_save = time.monotonic() + self._settings.watch.tick_seconds
+            self._freeze.check()
+            await self._owned.save(owned, [(change.subject.encode(), change.state) for change in changes])
         self._count_up(changes, message.timestamp if isinstance(record, Observations) else None)
 
     def _read(self, message: Message) -> Observations | Tick | None:
@@ -336,8 +341,6 @@ class WatchStage(Service):
                 self.log.info("alert %s %s: %s%s", alert.state.value, alert.subject, alert.reason, muted)
             metrics.windows_published(len(change.windows))
         metrics.owns(sum(len(owned.subjects) for owned in self._owned))
-        if caused_at is None or any(change.alerts for change in changes):
-            self._count_alerts()
 
     def _count_alerts(self) -> None:
         firing = [alert for owned in self._owned for alert in owned.subjects.firing()]
@@ -366,4 +369,4 @@ class WatchStage(Service):
 
 
 def _surge_ratio(alert: Alert) -> float:
-    return alert.negative / max(alert.expected_negative, 0.1)
+    return alert.negative / alert.expected_negative if alert.expected_negative else 1.0

@@ -60,11 +60,19 @@ def test_a_record_was_never_written_later_than_now() -> None:
     assert recorded_time(-1, WALL) == datetime(1970, 1, 1, tzinfo=UTC), "no timestamp at all"
 
 
-def test_no_event_is_counted_before_there_were_records_or_at_no_time_at_all() -> None:
+@pytest.mark.parametrize("claimed", [None, WALL + timedelta(days=1)])
+def test_no_event_is_counted_behind_where_the_stream_has_got_to(claimed: datetime | None) -> None:
     clock = PartitionClock(TOLERANCE)
-    clock.place(datetime(1975, 1, 1, tzinfo=UTC), WALL, WALL)
-    earlier = datetime(1980, 1, 1, tzinfo=UTC)
-    assert clock.place(None, earlier, WALL) == (datetime(1970, 1, 1, tzinfo=UTC), False)
+    clock.place(WALL - timedelta(hours=1), WALL, WALL)
+    clock.place(WALL, WALL, WALL)
+    # It was sent an hour ago, and lay with its producer.
+    moment, _ = clock.place(claimed, WALL - timedelta(hours=1), WALL)
+    assert moment == WALL
+
+
+def test_no_event_is_counted_before_there_were_records_or_at_no_time_at_all() -> None:
+    earlier = datetime(1960, 1, 1, tzinfo=UTC)
+    assert PartitionClock(TOLERANCE).place(None, earlier, WALL) == (datetime(1970, 1, 1, tzinfo=UTC), False)
     broken = PartitionClock(TOLERANCE)
     broken.load(f"{WALL.isoformat()} {-(10**11)}")
     assert broken.place(None, WALL, WALL) == (WALL, False)
@@ -108,24 +116,69 @@ def test_the_first_event_that_tells_its_time_corrects_a_clock_that_had_none() ->
     assert clock.reached == then
 
 
+THEN = datetime(2014, 9, 3, tzinfo=UTC)
+
+
+def looked_at(stream: StreamClock, start: int, stop: int) -> datetime | None:
+    """What the clock tells at the end, looked at once a second of a steady clock."""
+    return [stream.now(second) for second in range(start, stop + 1)][-1]
+
+
 def test_a_silent_streams_time_goes_on_by_itself() -> None:
     stream = StreamClock()
-    stream.published(None, WALL)
-    assert stream.now(WALL) is None
-    then = datetime(2014, 9, 3, tzinfo=UTC)
-    stream.published(then, WALL)
-    assert stream.now(WALL + timedelta(minutes=30)) == then + timedelta(minutes=30)
+    stream.published(None, 1000)
+    assert stream.now(1000) is None
+    stream.published(THEN, 1000)
+    assert looked_at(stream, 1000, 2800) == THEN + timedelta(minutes=30)
 
 
-def test_a_wall_clock_that_is_set_back_does_not_turn_the_stream_back() -> None:
+def test_after_a_standstill_the_streams_time_does_not_jump_over_what_is_still_to_be_read() -> None:
     stream = StreamClock()
-    stream.published(WALL, WALL)
-    assert stream.now(WALL - timedelta(hours=1)) == WALL
+    stream.published(THEN, 1000)
+    looked_at(stream, 1000, 1060)
+    paused = 1060 + 60 * 3600
+    told = stream.now(paused)
+    assert told is not None
+    assert timedelta(minutes=1) < told - THEN < timedelta(minutes=5)
+    assert stream.now(paused + 1) == told + timedelta(seconds=1)
+    assert stream.behind, "what is missing is made up for once no event waits"
+    stream.catch_up(THEN + timedelta(hours=60), paused + 2)
+    assert stream.now(paused + 2) == THEN + timedelta(hours=60)
+    assert not stream.behind
+
+
+def test_an_event_that_comes_late_does_not_turn_a_silent_stream_back() -> None:
+    stream = StreamClock()
+    stream.published(THEN, 1000)
+    looked_at(stream, 1000, 1600)
+    stream.published(THEN, 1600)
+    assert stream.now(1601) == THEN + timedelta(seconds=601)
+    stream.published(THEN + timedelta(seconds=300), 1601)
+    assert stream.now(1602) == THEN + timedelta(seconds=301)
+
+
+def test_a_stream_whose_every_event_is_read_catches_up_with_the_time_since_and_never_goes_back() -> None:
+    stream = StreamClock()
+    stream.catch_up(THEN, 1000)
+    assert stream.now(1000) is None, "there was no event"
+    stream.published(THEN, 1000)
+    stream.catch_up(THEN + timedelta(hours=6), 1002)
+    assert stream.now(1003) == THEN + timedelta(hours=6, seconds=1)
+    stream.catch_up(THEN, 1003)
+    assert stream.now(1003) == THEN + timedelta(hours=6, seconds=1)
+
+
+def test_where_no_event_waits_a_partition_stands_as_far_from_the_wall_clock_as_its_newest_event_did() -> None:
+    clock = PartitionClock(TOLERANCE)
+    assert clock.now(WALL) is None
+    clock.place(THEN, WALL, WALL)
+    assert clock.now(WALL + timedelta(hours=6)) == THEN + timedelta(hours=6)
+    assert clock.now(WALL - timedelta(hours=6)) == THEN
 
 
 def test_the_newest_partition_tells_the_time() -> None:
     clocks = [PartitionClock(TOLERANCE), PartitionClock(TOLERANCE), PartitionClock(TOLERANCE)]
-    assert newest(clocks) is None
+    assert newest(clock.reached for clock in clocks) is None
     clocks[0].place(WALL - timedelta(hours=1), WALL, WALL)
     clocks[1].place(WALL, WALL, WALL)
-    assert newest(clocks) == WALL
+    assert newest(clock.reached for clock in clocks) == WALL

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stream.records import Observation, Observations, Position, Window
 from stream.spikes.settings import SpikeSettings
 from stream.spikes.subject import Outcome
-from stream.watch.cursor import PATIENCE_SECONDS, Cursor, Step, cursor_key, is_cursor
+from stream.watch.cursor import PATIENCE_SECONDS, TICK_STEP, Cursor, Step, cursor_key, is_cursor
 from stream.watch.keeper import Partition
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -35,6 +35,33 @@ def test_a_saved_cursor_knows_the_time_that_subjects_were_last_told() -> None:
     cursor.pass_over(42)
     again = Cursor(3, cursor.dump())
     assert (again.following, again.time) == (43, START)
+
+
+def test_a_tick_is_heeded_that_is_some_seconds_newer_than_the_last_that_was() -> None:
+    cursor = Cursor(0, None)
+    ticks = [START + timedelta(seconds=number) for number in range(16)]
+    heeded = []
+    for offset, tick in enumerate(ticks):
+        heeds = cursor.heeds(tick)
+        cursor.pass_over(offset, tick if heeds else None)
+        heeded += [tick] * heeds
+        cursor = Cursor(0, cursor.dump())
+    assert heeded == ticks[:: TICK_STEP.seconds]
+
+
+def test_of_several_workers_that_tell_the_time_the_one_is_heeded_that_is_ahead() -> None:
+    cursor = Cursor(0, None)
+    cursor.pass_over(0, START)
+    assert not cursor.heeds(START - timedelta(hours=23))
+
+
+def test_a_stream_that_was_made_anew_with_an_older_history_is_heeded() -> None:
+    cursor, older = Cursor(0, None), START - timedelta(days=365)
+    cursor.pass_over(0, START)
+    assert cursor.heeds(older)
+    cursor.pass_over(1, older)
+    assert cursor.time == older
+    assert cursor.heeds(older + TICK_STEP)
 
 
 def test_a_record_from_before_the_cursor_is_handled_since_states_know_repeats() -> None:

@@ -10,6 +10,7 @@ import pytest
 from stream.rules import Rules
 from stream.spikes.settings import SpikeSettings
 from stream.watch.cursor import cursor_key
+from stream.watch.keeper import Partition
 from stream.watch.log import TakenOverError
 from stream.watch.ownership import Ownership
 
@@ -80,6 +81,29 @@ def test_a_log_is_read_once_while_nobody_else_claims_it(scene: Scene) -> None:
     assert scene.take() == 0
     scene.save(0)
     assert (scene.take(), scene.log.claims) == (1, 1)
+
+
+def test_other_tasks_go_on_while_the_states_of_a_log_are_read(scene: Scene) -> None:
+    state = Partition({}, SpikeSettings()).count("x", datetime(2026, 3, 2, tzinfo=UTC), 1).state
+    scene.log.rows = {b"%d" % number: state for number in range(1000)}
+
+    async def turns_meanwhile() -> int:
+        turns = 0
+
+        async def turn() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        other = asyncio.create_task(turn())
+        owned = await scene.owned.take(0, lambda: False)
+        other.cancel()
+        assert owned is not None
+        assert len(owned.subjects) == 1000
+        return turns
+
+    assert asyncio.run(turns_meanwhile()) > 3
 
 
 def test_who_lost_a_partition_rests_until_the_broker_has_told_whose_it_is(scene: Scene) -> None:

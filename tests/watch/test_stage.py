@@ -1,6 +1,8 @@
 """The watch stage: in which order it publishes and saves, what it counts, and that what hangs ends the process."""
 
 import asyncio
+import math
+import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 from types import SimpleNamespace
@@ -14,11 +16,14 @@ from prometheus_client import CollectorRegistry
 from stream.kafka import StallError
 from stream.labels import Sentiment
 from stream.metrics import WatchMetrics
-from stream.records import Observation, Observations, Position, Tick
+from stream.records import Alert, Observation, Observations, Position, Tick
 from stream.rules import QuietHours, Rule, Rules
 from stream.settings import Settings, WatchSettings
+from stream.spikes.settings import Threshold
+from stream.watch.cursor import cursor_key
 from stream.watch.log import TakenOverError
-from stream.watch.stage import WatchStage
+from stream.watch.ownership import Owned
+from stream.watch.stage import WatchStage, _surge_ratio
 
 SETTINGS = Settings(watch=WatchSettings(stall_seconds=5))
 PLACE = TP(SETTINGS.topics.observed, 0)
@@ -51,21 +56,32 @@ class LogOutOfReach:
 
 
 class FakeConsumer:
-    """A reader that goes wherever it is sent."""
+    """A reader that goes wherever it is sent, in a partition that begins at some offset."""
 
-    async def seek_wait(self, _places: dict[TP, int]) -> None:
-        pass
+    def __init__(self, beginning: int = 0) -> None:
+        self.sent_to: list[int] = []
+        self._beginning = beginning
+
+    async def seek_wait(self, places: dict[TP, int]) -> None:
+        self.sent_to += places.values()
+
+    async def earliest_offsets(self, *places: TP) -> dict[TP, int]:
+        return dict.fromkeys(places, self._beginning)
 
 
 class Broker:
     """A producer and a log in one; it confirms what is sent a moment later, and remembers what came when."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: dict[bytes, bytes] | None = None, *, moment: float = 0.05) -> None:
         self.events: list[tuple[str, str]] = []
-        self._rows: dict[bytes, bytes] = {}
+        self.alerts: list[Alert] = []
+        self.rows = rows or {}
+        self._moment = moment
 
-    async def send(self, topic: str, _value: bytes, _key: bytes) -> asyncio.Future[None]:
+    async def send(self, topic: str, value: bytes, _key: bytes) -> asyncio.Future[None]:
         self.events.append(("sent", topic))
+        if topic == SETTINGS.topics.alerts:
+            self.alerts.append(Alert.model_validate_json(value))
         loop = asyncio.get_running_loop()
         confirmation = loop.create_future()
 
@@ -73,15 +89,15 @@ class Broker:
             self.events.append(("confirmed", topic))
             confirmation.set_result(None)
 
-        loop.call_later(0.05, confirm)
+        loop.call_later(self._moment, confirm)
         return confirmation
 
     async def take_over(self, _partition: int, _abandoned: Any) -> dict[bytes, bytes]:
-        return dict(self._rows)
+        return dict(self.rows)
 
     async def write(self, _partition: int, rows: Sequence[tuple[bytes, bytes]]) -> set[bytes]:
         self.events.append(("saved", SETTINGS.topics.states))
-        self._rows.update(rows)
+        self.rows.update(rows)
         return set()
 
 
@@ -145,26 +161,56 @@ def test_a_broker_that_is_gone_while_a_log_is_read_is_waited_for() -> None:
 class Scene:
     """A stage at work on a partition, its broker and its metrics."""
 
-    def __init__(self, *rules: Rule) -> None:
-        self.broker = Broker()
+    def __init__(self, *rules: Rule, broker: Broker | None = None) -> None:
+        self.broker = broker or Broker()
         self._registry = CollectorRegistry()
         self._stage = stage_on(self.broker, Rules(rules), self._registry)
-        self._offset = 0
+        self.handled = 0
+        """How many records of the partition, from its first on."""
 
-    async def handle(self, record: Observations | Tick) -> None:
-        owned = await self._stage._owned_or_lost(PLACE.partition)
-        assert owned is not None
-        # The test does not wait until a tick is due.
-        owned.next_tick = 0.0
-        message = SimpleNamespace(
+    async def handle(self, record: Observations | Tick, *, saved: bool | None = None) -> None:
+        """Handle the next record.
+
+        `saved` says whether a tick that leaves nothing to tell is saved, without which that hangs on the time.
+        """
+        owned = await self.owned()
+        if saved is not None:
+            owned.next_save = 0.0 if saved else math.inf
+        await self._stage._handle(self._message(record), owned)
+
+    async def take(self, record: Observations | Tick, consumer: FakeConsumer) -> None:
+        """Take the next record, of a partition that is read by this consumer."""
+        self._stage.app.consumer = cast("Any", consumer)
+        await self._stage._take(self._message(record))
+
+    def _message(self, record: Observations | Tick) -> Any:
+        self.handled += 1
+        return SimpleNamespace(
             tp=PLACE,
             partition=PLACE.partition,
-            offset=self._offset,
+            offset=self.handled - 1,
             value=record.to_bytes(),
             timestamp=MIDNIGHT.timestamp(),
         )
-        self._offset += 1
-        await self._stage._handle(cast("Any", message), owned)
+
+    async def glance(self) -> None:
+        """Let the stage look once at what there is to do, and to show."""
+
+        async def sleep(_seconds: float) -> None:
+            stage._stopped.set()
+
+        async def waits() -> bool:
+            return False
+
+        stage: Any = self._stage
+        stage.sleep, stage._waits = sleep, waits
+        await cast("Any", WatchStage._look_for_work).fun(stage)
+        stage._stopped.clear()
+
+    async def owned(self) -> Owned:
+        owned = await self._stage._owned_or_lost(PLACE.partition)
+        assert owned is not None
+        return owned
 
     async def rebalance(self) -> None:
         """Give the partition up, and get it again."""
@@ -241,21 +287,55 @@ def test_an_alert_that_fires_is_shown_until_it_is_over() -> None:
     async def run(scene: Scene) -> None:
         assert scene.firing == 0
         await scene.handle(surge())
+        await scene.glance()
         assert scene.firing == 1
         assert (scene.ratio or 0) > 1
         await scene.handle(Tick(tick=MIDNIGHT + timedelta(days=1)))
+        await scene.glance()
         assert (scene.firing, scene.ratio) == (0, 0)
 
     asyncio.run(run(Scene()))
 
 
+def test_all_alerts_are_looked_at_every_other_second_and_not_with_each_record() -> None:
+    async def run(scene: Scene) -> None:
+        await scene.handle(surge())
+        assert scene.firing == 0
+        await scene.glance()
+        assert scene.firing == 1
+
+    asyncio.run(run(Scene()))
+
+
+def test_an_alert_of_a_subject_without_history_is_shown_as_no_multiple_of_what_is_usual() -> None:
+    async def run(scene: Scene) -> None:
+        negatives: list[tuple[datetime, Sentiment]] = [(MIDNIGHT, "negative")] * 30
+        await scene.handle(observed(SUBJECT, *negatives))
+        await scene.glance()
+        assert (scene.firing, scene.ratio) == (1, 1)
+
+    threshold = Threshold(negatives=5, seconds=600)
+    asyncio.run(run(Scene(Rule(name="desk", threshold=threshold))))
+
+
+@pytest.mark.parametrize(("expected", "ratio"), [(4.0, 2.25), (0.09, 100.0)])
+def test_the_ratio_of_a_surge_is_that_to_what_was_expected_however_little_that_is(
+    expected: float, ratio: float
+) -> None:
+    alert: Any = SimpleNamespace(negative=9, expected_negative=expected)
+    assert _surge_ratio(alert) == pytest.approx(ratio)
+
+
 def test_an_alert_that_fires_is_shown_again_after_a_rebalance() -> None:
     async def run(scene: Scene) -> None:
         await scene.handle(surge())
+        await scene.glance()
         before = scene.ratio
         await scene.rebalance()
+        await scene.glance()
         assert (scene.firing, scene.ratio) == (0, None)
         await scene.handle(Tick(tick=MIDNIGHT - timedelta(minutes=9)))
+        await scene.glance()
         assert (scene.firing, scene.ratio) == (1, before)
 
     asyncio.run(run(Scene()))
@@ -264,12 +344,83 @@ def test_an_alert_that_fires_is_shown_again_after_a_rebalance() -> None:
 def test_an_alert_is_not_shown_from_when_quiet_hours_begin() -> None:
     async def run(scene: Scene) -> None:
         await scene.handle(surge())
+        await scene.glance()
         assert (scene.ratio or 0) > 1
         await scene.handle(Tick(tick=MIDNIGHT - timedelta(minutes=5)))
+        await scene.glance()
         assert (scene.firing, scene.ratio) == (0, 0)
 
     night = QuietHours(start=time(23, 55), end=time(7))
     asyncio.run(run(Scene(Rule(name="night", quiet_hours=night))))
+
+
+def test_of_a_backlog_of_ticks_few_are_heeded_and_not_each_of_these_is_saved() -> None:
+    async def run(scene: Scene) -> None:
+        await scene.handle(observed(SUBJECT, (MIDNIGHT, "neutral")))
+        heeded = set()
+        for number in range(250):
+            await scene.handle(Tick(tick=MIDNIGHT + timedelta(seconds=number)))
+            heeded.add((await scene.owned()).cursor.time)
+        assert len(heeded) == 50
+        assert scene.broker.events.count(("saved", SETTINGS.topics.states)) < 25
+
+    asyncio.run(run(Scene()))
+
+
+def test_a_surge_whose_alert_was_sent_and_not_saved_has_the_same_id_for_the_new_owner() -> None:
+    times: list[tuple[datetime, Sentiment]] = [
+        (MIDNIGHT + timedelta(minutes=5 * number), "neutral") for number in range(864)
+    ]
+    learned = Scene(broker=Broker(moment=0))
+
+    async def ids(seed: int) -> list[str]:
+        """The alert's id for an owner that dies before it is saved, and for the one after it."""
+        draw = random.Random(seed)
+        owner, records = Scene(broker=Broker(dict(learned.broker.rows), moment=0)), [*history]
+        owner.handled = len(records)
+        tick = times[-1][0] + timedelta(minutes=20)
+        while not owner.broker.alerts:
+            number = len(records)
+            for _ in range(draw.randint(1, 24)):
+                tick += timedelta(seconds=5)
+                # Another worker tells the time, too.
+                records += [Tick(tick=tick), Tick(tick=tick + timedelta(seconds=draw.uniform(0, 0.8)))]
+            late = tick - timedelta(seconds=draw.uniform(0, 600))
+            records.append(observed(SUBJECT, (late, "negative"), first=len(times) + number))
+            for record in records[number:]:
+                rows = dict(owner.broker.rows)
+                await owner.handle(record, saved=draw.random() < 0.5)
+        heir = Scene(broker=Broker(rows, moment=0))
+        heir.handled = (await heir.owned()).cursor.following
+        for record in records[heir.handled :]:
+            await heir.handle(record)
+        return [scene.broker.alerts[0].id for scene in (owner, heir)]
+
+    history = [observed(SUBJECT, *times)]
+    asyncio.run(learned.handle(history[0]))
+    for seed in range(20):
+        first, second = asyncio.run(ids(seed))
+        assert first == second
+
+
+@pytest.mark.parametrize(("read_before", "lost"), [(7, 18), (0, 0)])
+def test_records_that_retention_deleted_are_passed_over_and_counted_where_there_were_any(
+    read_before: int, lost: int
+) -> None:
+    scene = Scene(broker=Broker({cursor_key(PLACE.partition): b"%d" % read_before}))
+    scene.handled = 25
+    asyncio.run(scene.take(Tick(tick=MIDNIGHT), FakeConsumer(beginning=25)))
+    assert scene.broker.rows[cursor_key(PLACE.partition)].startswith(b"26 ")
+    assert scene.value("observed_expired_total") == lost
+
+
+def test_to_the_first_record_that_retention_has_left_the_reader_goes_back() -> None:
+    scene, consumer = Scene(broker=Broker({cursor_key(PLACE.partition): b"7"})), FakeConsumer(beginning=20)
+    scene.handled = 25
+    asyncio.run(scene.take(Tick(tick=MIDNIGHT), consumer))
+    assert consumer.sent_to == [20]
+    assert scene.broker.rows == {cursor_key(PLACE.partition): b"7"}
+    assert scene.value("observed_expired_total") == 13
 
 
 def test_the_newest_event_is_one_that_was_counted_whatever_ticks_tell() -> None:
