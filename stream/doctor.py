@@ -17,9 +17,8 @@ from stream.engine.errors import EngineError
 from stream.kafka import partition_counts
 from stream.rules import load_rules
 from stream.settings import Settings, load_settings
-from stream.topics import topic_configurations
 from stream.watchlist import load_watchlist
-from stream.worker import require_heads
+from stream.worker import STAGES, needed_topics, require_heads
 
 PACKAGES = (
     "downtick",
@@ -121,10 +120,7 @@ def _broker(settings: Settings) -> str:
 
 
 def _topics(settings: Settings) -> str:
-    counts = asyncio.run(partition_counts(settings.kafka, topic_configurations(settings)))
-    missing = [name for name in topic_configurations(settings) if name not in counts]
-    if missing:
-        raise OSError(f"missing: {', '.join(missing)}; make them with `downtick topics create`")
+    counts = asyncio.run(needed_topics(settings, STAGES))
     return ", ".join(f"{name} ({count})" for name, count in counts.items())
 
 

@@ -99,25 +99,22 @@ class EngineMetrics:
 
 
 class SwitchMetrics:
-    """Bundles that were put in place while the worker runs."""
+    """Whether the bundle in the folder is the one in use."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._switches = Counter(
-            "downtick_bundle_switches_total",
-            "Bundles found in the folder of the one in use: put in its place, or refused.",
-            ["result"],
+        self._refused = Gauge(
+            "downtick_bundle_refused",
+            "1 while the folder of the bundle in use holds another that cannot be used, or none.",
             registry=registry,
         )
-        for result in ("switched", "refused"):
-            self._switches.labels(result)
 
-    def switched(self) -> None:
-        """Another bundle is in use."""
-        self._switches.labels("switched").inc()
+    def in_use(self) -> None:
+        """The folder holds the bundle in use."""
+        self._refused.set(0)
 
     def refused(self) -> None:
-        """A bundle cannot be used, and the one before goes on."""
-        self._switches.labels("refused").inc()
+        """What the folder holds cannot be used, and the bundle before goes on."""
+        self._refused.set(1)
 
 
 class ScoreMetrics:
@@ -243,7 +240,7 @@ class WatchMetrics:
         )
         self._surge = Gauge(
             "downtick_subject_surge_ratio",
-            "Negatives of a firing alert over those expected; 0 without an alert.",
+            "Negatives of a firing alert over those expected, 1 where none are known; 0 without an alert.",
             ["subject"],
             registry=registry,
         )

@@ -51,7 +51,7 @@ class SettingsError(Exception):
 class Section(BaseModel):
     """A part of the settings; an unknown key in it is an error, since it is most often a typing error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _addresses(value: str) -> str:
@@ -169,7 +169,8 @@ class WatchSettings(Section):
 
     group: str = Field(default="downtick-watch", min_length=1)
     tick_seconds: float = Field(default=1.0, gt=0, le=60)
-    """How often quiet subjects are looked at and the trend is published."""
+    """How often quiet subjects are looked at and the trend is published, but at most once in five seconds of event
+    time."""
     stall_seconds: float = Field(default=120, ge=5)
     """With observations waiting and no progress for so long, the worker ends with an error."""
     explained_events: int = Field(default=3, ge=0, le=10)
@@ -207,7 +208,7 @@ class Settings(BaseSettings):
     """Everything that a user may set."""
 
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__"
+        extra="forbid", frozen=True, allow_inf_nan=False, env_prefix=PREFIX, env_nested_delimiter="__"
     )
 
     bundle: Path = Field(default_factory=default_bundle)

@@ -55,9 +55,14 @@ class BundleSwitch(Service):
                     "no bundle can be read in %s, %s goes on: %s", folder, self._bundle.hash, error
                 )
             self._away = True
+            self._metrics.refused()
             return
         self._away = False
-        if seen == self._bundle.hash or (self._was_refused(seen) and time.monotonic() < self._again):
+        if seen == self._bundle.hash:
+            self._refused = None
+            self._metrics.in_use()
+            return
+        if self._was_refused(seen) and time.monotonic() < self._again:
             return
         try:
             bundle = await asyncio.to_thread(load_bundle, folder)
@@ -72,14 +77,14 @@ class BundleSwitch(Service):
             takeover()
         self.log.info("bundle %s took the place of %s", bundle.hash, self._bundle.hash)
         self._bundle, self._refused = bundle, None
-        self._metrics.switched()
+        self._metrics.in_use()
 
     def _was_refused(self, seen: str) -> bool:
         return self._refused is not None and self._refused[0] == seen
 
     def _refuse(self, seen: str, why: str) -> None:
         self._again = time.monotonic() + RETRY_SECONDS
+        self._metrics.refused()
         if self._refused != (seen, why):
             self._refused = (seen, why)
-            self._metrics.refused()
             self.log.error("bundle %s is refused, %s goes on: %s", seen, self._bundle.hash, why)

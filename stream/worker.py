@@ -76,7 +76,6 @@ class Worker:
 
     async def _services(self) -> list[Service]:
         settings = self._settings
-        topics = settings.topics
         registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
@@ -84,16 +83,7 @@ class Worker:
         require_heads(bundle)
         watchlist = load_watchlist(settings.watchlist) if settings.watchlist else Watchlist([])
         rules = _rules(settings, bundle)
-        wanted = set(topic_configurations(settings))
-        if "score" not in self._stages or not settings.review.draws:
-            wanted.discard(topics.review)
-        counts = await require_topics(settings.kafka, sorted(wanted))
-        partitions = counts[topics.observed]
-        if counts[topics.states] != partitions:
-            raise BrokerError(
-                f"{topics.states} has {counts[topics.states]} partitions and {topics.observed} has {partitions}: "
-                "they hold the same subjects, so make them alike"
-            )
+        counts = await needed_topics(settings, self._stages)
         checks: dict[str, Check] = {}
         stages: list[Service] = []
         prepares: list[Prepare] = [partial(prepared_rules, settings)]
@@ -115,7 +105,7 @@ class Worker:
                 await loaded_engine(bundle, settings, engine_metrics),
                 watchlist,
                 ScoreMetrics(registry),
-                observed_partitions=partitions,
+                observed_partitions=counts[settings.topics.observed],
             )
             checks["score"] = lambda: score.ready
             stages.append(score)
@@ -165,6 +155,22 @@ def _rules(settings: Settings, bundle: Bundle) -> Rules:
     if settings.rules is None:
         return Rules()
     return load_rules(settings.rules, settings.spikes, bundle.manifest.topics)
+
+
+async def needed_topics(settings: Settings, stages: Sequence[str]) -> dict[str, int]:
+    """The partitions of each topic that these stages need; `BrokerError` where they are not as needed."""
+    topics = settings.topics
+    wanted = set(topic_configurations(settings))
+    if "score" not in stages or not settings.review.draws:
+        wanted.discard(topics.review)
+    counts = await require_topics(settings.kafka, sorted(wanted))
+    states, observed = counts[topics.states], counts[topics.observed]
+    if states != observed:
+        raise BrokerError(
+            f"{topics.states} has {states} partitions and {topics.observed} has {observed}: "
+            "they hold the same subjects, so make them alike"
+        )
+    return counts
 
 
 def watched_subjects(bundle: Bundle, watchlist: Watchlist) -> list[str]:

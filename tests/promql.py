@@ -11,13 +11,12 @@ FUNCTIONS = {
     "histogram_quantile",
     "increase",
     "max_over_time",
-    "present_over_time",
     "rate",
     "time",
     "vector",
 }
 _LISTS = {"by", "without", "on", "ignoring"}
-_OPERATORS = {"and", "or", "unless"}
+_WORDS = {"and", "offset", "or", "unless"}
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 _TOKEN = re.compile(
     r"""\s*(?:(?P<string>"[^"]*")|(?P<number>\d[\w.]*)|(?P<name>[A-Za-z_]\w*)|(?P<sign>[=!]~|[=!<>]=|[^\s\w"]))"""
@@ -38,8 +37,6 @@ class Selector:
     """Label: operator and value."""
     ranged: bool = False
     """Whether it is read over a time, as in `[5m]`."""
-    earlier: bool = False
-    """Whether it is read as it was, as with `offset 1h`."""
     absent: bool = False
     """Whether `absent(...)` begins with it, whose answer has the labels that are asked for."""
 
@@ -80,12 +77,9 @@ def read(text: str) -> Expression:
             if token == "by":
                 lists.append((end, {name for name in tokens[place + 2 : end] if name != ","}))
             place = end
-        elif token == "offset" and expression.selectors:
-            expression.selectors[-1].earlier = True
-            place += 1
         elif token in AGGREGATIONS | FUNCTIONS:
             expression.calls.add(token)
-        elif token[0].isalpha() and token not in _OPERATORS:
+        elif token[0].isalpha() and token not in _WORDS:
             if following == "(":
                 raise PromqlError(f"unknown function {token!r} in {text!r}")
             selector = Selector(token, place, absent=tokens[place - 2 : place] == ["absent", "("])

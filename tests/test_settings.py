@@ -38,6 +38,18 @@ def test_a_variable_comes_before_the_file(tmp_path: Path, monkeypatch: pytest.Mo
     assert settings.kafka.idempotence is False
 
 
+@pytest.mark.parametrize("number", ["inf", "nan"])
+@pytest.mark.parametrize(
+    "setting", ["KAFKA__REQUEST_TIMEOUT_SECONDS", "SCORE__STALL_SECONDS", "BUNDLE_CHECK_SECONDS"]
+)
+def test_a_number_that_no_clock_reaches_is_refused(
+    monkeypatch: pytest.MonkeyPatch, setting: str, number: str
+) -> None:
+    monkeypatch.setenv(f"DOWNTICK_{setting}", number)
+    with pytest.raises(SettingsError, match=f"(?i){setting.replace('__', '.')}: .*finite number"):
+        load_settings()
+
+
 def test_the_file_is_found_by_a_variable_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOWNTICK_CONFIG", str(written(tmp_path, "web: {port: 1234}")))
     assert load_settings().web.port == 1234

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 REVIEW_SECONDS = 5.0
 """How long the stream waits for the broker to take a sample of its events."""
+REVIEW_PAUSE_SECONDS = 60.0
+"""For so long no more are sent once the broker took none."""
 DEAD_VALUE_BYTES = 256 * 1024
 """A longer value is cut in its dead letter, so that the letter itself is never too large."""
 
@@ -39,6 +42,7 @@ class Publisher:
         self._producer = producer
         self._topics = topics
         self._idempotent = idempotent
+        self._review_from = 0.0
 
     async def publish(self, outgoing: Outgoing) -> None:
         """Send everything and return once the broker has confirmed every record.
@@ -66,14 +70,22 @@ class Publisher:
     async def put_aside(self, items: Sequence[ReviewItem]) -> bool:
         """Send events for a person to label; false where the broker does not take them.
 
-        They are a sample: what refuses them must not hold up the stream.
+        They are a sample: what refuses them must not hold up the stream, so none are sent for a while after that.
         """
+        if time.monotonic() < self._review_from:
+            return False
         try:
             async with asyncio.timeout(REVIEW_SECONDS):
                 topic = self._topics.review
                 await asyncio.gather(*[await self._send(topic, item.event.id, item) for item in items])
         except (KafkaError, TimeoutError) as error:
-            logger.warning("%d events could not be put aside for review: %r", len(items), error)
+            self._review_from = time.monotonic() + REVIEW_PAUSE_SECONDS
+            logger.warning(
+                "%d events could not be put aside for review, and for %.0f s none will be: %r",
+                len(items),
+                REVIEW_PAUSE_SECONDS,
+                error,
+            )
             return False
         return True
 

@@ -148,7 +148,7 @@ class ScoreStage(Service):
         """Tell the watch stage how late it is in the stream, also while no event arrives."""
         while not self.should_stop:
             await self.sleep(self._settings.watch.tick_seconds)
-            now = self._stream_clock.now(datetime.now(UTC))
+            now = self._stream_clock.now(time.monotonic())
             if now is not None and self._may_fetch.is_set():
                 await self._publisher.tick(now, self._observed_partitions)
 
@@ -161,11 +161,22 @@ class ScoreStage(Service):
             if self._source.failure is not None:
                 raise self._source.failure
             trouble = await self._trouble()
+            if trouble is None and self._stream_clock.behind and self._source.reads_all:
+                self._catch_up()
             # A large window may take the model longer than that.
             if trouble is None or self._engine.batches != batches:
                 self._moved_at, batches = time.monotonic(), self._engine.batches
             elif time.monotonic() - self._moved_at > limit:
                 raise StallError(f"{trouble} for {limit:.0f} s")
+
+    def _catch_up(self) -> None:
+        """Alerts end when they would have ended without a restart or a standstill, since no event waits.
+
+        Where others read of the topic too, theirs may: better an alert ends late than before they are counted.
+        """
+        wall = datetime.now(UTC)
+        now = newest(clock.now(wall) for clock in self._source.clocks.values())
+        self._stream_clock.catch_up(now, time.monotonic())
 
     async def _trouble(self) -> str | None:
         """What there would be to complain of, should it last: events to score, a group to join, a broker away."""
@@ -198,7 +209,7 @@ class ScoreStage(Service):
         # The clocks of now: while the model runs they wait for no other window, but a rebalance may reset them.
         last = {one.record.partition: one.record.offset for one in taken}
         reached = {number: (at + 1, self._source.clock(number).dump()) for number, at in last.items()}
-        moment = newest(self._source.clocks.values())
+        moment = self._newest()
         placed = time.perf_counter()
         engine = self._engine
         judgements = await engine.judge_async([entry.question for _, entry in accepted])
@@ -248,16 +259,16 @@ class ScoreStage(Service):
         """Publish a window, wait for the broker's word, commit."""
         started = time.perf_counter()
         await self._publisher.publish(judged.outgoing)
-        self._stream_clock.published(judged.time, datetime.now(UTC))
+        confirmed_at = time.time()
+        self._stream_clock.published(judged.time, time.monotonic())
         await self._source.commit(judged.reached)
         self._metrics.step_took("publish", time.perf_counter() - started)
-        await self._put_aside(judged.outgoing.scored)
-        now = time.time()
         for event, recorded in zip(judged.outgoing.scored, judged.recorded_at, strict=True):
-            self._metrics.event_scored(event.language, event.sentiment, now - recorded)
+            self._metrics.event_scored(event.language, event.sentiment, confirmed_at - recorded)
         for letter in judged.outgoing.dead_letters:
             self._metrics.dead_letter(letter.reason)
         self._moved_at = time.monotonic()
+        await self._put_aside(judged.outgoing.scored)
         async with self._settled:
             self._in_flight -= 1
             self._settled.notify_all()
@@ -267,6 +278,9 @@ class ScoreStage(Service):
         if items and await self._publisher.put_aside(items):
             for item in items:
                 self._metrics.put_aside(item.reason)
+
+    def _newest(self) -> datetime | None:
+        return newest(clock.reached for clock in self._source.clocks.values())
 
     async def _settle(self) -> None:
         """Finish the windows in flight before partitions move, so that little is repeated."""
@@ -279,7 +293,8 @@ class ScoreStage(Service):
 
     def _go_on(self) -> None:
         """Take windows again, now that each partition's beginning is known."""
-        self._stream_clock.published(newest(self._source.clocks.values()), datetime.now(UTC))
+        self._stream_clock.published(self._newest(), time.monotonic())
+        self._stream_clock.behind = True
         self._assigned = True
         self._moved_at = time.monotonic()
         self._may_fetch.set()

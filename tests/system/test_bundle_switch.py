@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from deliveries import events, expected
@@ -10,13 +11,17 @@ from processes import SystemUnderTest, WorkerProcess
 from stream.bundle import MANIFEST, MODEL, Bundle, load_bundle, put_in_place, write_manifest
 
 
-def switches(worker: WorkerProcess, result: str) -> float:
-    return worker.metrics()[f'downtick_bundle_switches_total{{result="{result}"}}']
+def uses(worker: WorkerProcess, bundle: Bundle) -> bool:
+    return any(name.startswith("downtick_bundle_info{") and bundle.hash in name for name in worker.metrics())
 
 
-def wait_for(worker: WorkerProcess, result: str) -> None:
+def refuses(worker: WorkerProcess) -> bool:
+    return worker.metrics()["downtick_bundle_refused"] == 1
+
+
+def wait_until(worker: WorkerProcess, holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
-    while not switches(worker, result):
+    while not holds():
         assert time.monotonic() < deadline, worker.output()
         time.sleep(0.1)
 
@@ -42,11 +47,11 @@ def test_a_bundle_that_is_put_in_place_is_used_from_the_next_window_on_and_a_bad
     system.send(rows[:600])
     # In the midst of the work.
     second = put(folder, temperature=1.5)
-    wait_for(worker, "switched")
+    wait_until(worker, lambda: uses(worker, second))
     system.wait_for_count(600)
     (folder / MODEL).write_bytes(b"no model")
     (folder / MANIFEST).write_bytes((folder / MANIFEST).read_bytes() + b" ")
-    wait_for(worker, "refused")
+    wait_until(worker, lambda: refuses(worker))
     system.send(rows[600:])
     assert system.wait_for_count(900) == expected(rows)
     scored = system.scored()
@@ -56,5 +61,5 @@ def test_a_bundle_that_is_put_in_place_is_used_from_the_next_window_on_and_a_bad
         by_bundle.setdefault(event.bundle, set()).add(event.id)
     assert set(by_bundle) == {tiny_bundle.hash, second.hash}
     assert by_bundle[second.hash] >= {row["id"] for row in rows[600:]}
-    assert switches(worker, "switched") == 1
+    assert uses(worker, second)
     assert worker.stop() == 0
