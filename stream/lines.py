@@ -71,12 +71,12 @@ def read_lines(file: BinaryIO) -> Iterator[Line | Unreadable]:
             yield Unreadable(number, end, identifier, str(fault))
 
 
-def companies(line: Line, watchlist: Watchlist | None) -> list[Fields]:
+def companies(text: str, entities: list[Fields], watchlist: Watchlist | None) -> list[Fields]:
     """The given entities; with a watch list also their tickers, and the companies found in the text."""
     if watchlist is None:
-        return line.entities
+        return entities
     known, subjects = [], set()
-    for entity in line.entities:
+    for entity in entities:
         mention = _mention(entity)
         if mention is None:
             known.append(entity)
@@ -85,13 +85,21 @@ def companies(line: Line, watchlist: Watchlist | None) -> list[Fields]:
         subjects.add(subject_of(resolved))
         missing = mention.ticker is None and resolved.ticker is not None
         known.append(entity | {"ticker": resolved.ticker} if missing else entity)
-    found = (mention for mention in watchlist.find(line.text) if subject_of(mention) not in subjects)
+    found = (mention for mention in watchlist.find(text) if subject_of(mention) not in subjects)
     return [*known, *({"name": mention.name, "ticker": mention.ticker} for mention in found)]
+
+
+def names(entity: Fields, watchlist: Watchlist | None) -> tuple[str, ...]:
+    """How a text may write an entity."""
+    mention = _mention(entity)
+    if mention is None:
+        return (entity["name"],)
+    return names_of(mention) if watchlist is None else watchlist.names_of(mention)
 
 
 def question(line: Line, entities: Sequence[Fields], watchlist: Watchlist | None) -> Question:
     """What the model is asked about a line and the companies in it."""
-    return Question(line.text, tuple(_names(entity, watchlist) for entity in entities))
+    return Question(line.text, tuple(names(entity, watchlist) for entity in entities))
 
 
 def answer(line: Line, entities: Sequence[Fields], judgement: Judgement, heads: Sequence[Head]) -> Fields:
@@ -219,13 +227,6 @@ def _sentiment(verdict: Verdict) -> Fields:
         SENTIMENT_HEAD: verdict.label,
         _probabilities(SENTIMENT_HEAD): verdict.probabilities,
     }
-
-
-def _names(entity: Fields, watchlist: Watchlist | None) -> tuple[str, ...]:
-    mention = _mention(entity)
-    if mention is None:
-        return (entity["name"],)
-    return names_of(mention) if watchlist is None else watchlist.names_of(mention)
 
 
 def _mention(entity: Fields) -> Mention | None:

@@ -10,6 +10,14 @@ from stream.text import normalise, plain, simplified
 SHORT_TICKER = 5
 """Tickers of so many letters or fewer are words, too: ALL, COST, OPEN."""
 
+MAGNITUDES = frozenset({"k", "m", "mm", "mn", "mln", "mio", "b", "bn", "bln", "t", "tn", "cr"})
+"""With a dollar sign most are units: A$m, revenue ($bn)."""
+# In capitals these are companies also in brackets.
+_RARE_UNITS = frozenset({"K", "T"})
+
+_CASHTAG_BEFORE = re.compile(r"\$[A-Za-z.]+$")
+_LONGEST_CASHTAG = 12
+
 Span = tuple[int, int]
 """Where a name stands: its first character's index, and the one behind its last."""
 
@@ -33,6 +41,19 @@ def stands_alone(folded: str, start: int, end: int) -> bool:
         (start > 0 and _in_word(folded[start - 1]) and _in_word(folded[start]))
         or (end < len(folded) and _in_word(folded[end - 1]) and _in_word(folded[end]))
     )
+
+
+def is_unit(text: str, start: int, end: int) -> bool:
+    """Whether a dollar sign and the letters behind it are no cashtag, but a unit, or part of one."""
+    if text[start] != "$":
+        return False
+    before, letters = text[start - 1 : start], text[start + 1 : end].strip()
+    joined = _CASHTAG_BEFORE.search(text, max(0, start - _LONGEST_CASHTAG), start)
+    if before and _in_word(before) and not joined:
+        return True
+    if letters.casefold() not in MAGNITUDES:
+        return False
+    return not letters.isupper() or (before in {"(", "["} and letters not in _RARE_UNITS)
 
 
 def original(text: str, folded: str, start: int, end: int) -> Span:
@@ -64,9 +85,10 @@ def places(text: str, names: Iterable[str]) -> list[Span]:
         written = normalise(name)
         wanted = fold(written)
         spans = {
-            original(text, folded, start, start + len(wanted))
+            place
             for start in _occurrences(folded, wanted)
             if stands_alone(folded, start, start + len(wanted))
+            and not is_unit(text, *(place := original(text, folded, start, start + len(wanted))))
         }
         # "A gains on B" is of A, and "AI falls" of AI; but not every "a" and every "ai" is, and in capitals none.
         short = tickers and wanted.isalpha() and len(wanted) <= SHORT_TICKER
@@ -75,7 +97,7 @@ def places(text: str, names: Iterable[str]) -> list[Span]:
             spans = {
                 (start, end)
                 for start, end in spans
-                if (telling and text[start:end] == written) or text[:start].rstrip(" ").endswith("$")
+                if (telling and text[start:end] == written) or _has_dollar(text, start, end)
             }
         found |= spans
     apart: list[Span] = []
@@ -105,6 +127,12 @@ def _occurrences(text: str, part: str) -> Iterable[int]:
     while start >= 0:
         yield start
         start = text.find(part, start + len(part))
+
+
+def _has_dollar(text: str, start: int, end: int) -> bool:
+    """Whether a dollar sign before it makes a cashtag of a word."""
+    sign = len(text[:start].rstrip(" ")) - 1
+    return sign >= 0 and text[sign] == "$" and not is_unit(text, sign, end)
 
 
 def _in_word(character: str) -> bool:

@@ -20,7 +20,7 @@ _SPACE = re.compile(r"\s+")
 # soft hyphen, direction marks. Surrogates cannot be encoded at all. The zero-width joiner
 # is kept, since emoji are built with it.
 _INVISIBLE = re.compile(
-    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff\ud800-\udfff]"
+    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 )
 
 

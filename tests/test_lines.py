@@ -33,7 +33,7 @@ def _one(raw: bytes) -> Line | Unreadable:
 
 def _answer(raw: bytes, watchlist: Watchlist | None = None) -> dict:
     line = _one(raw)
-    return answer(line, companies(line, watchlist), JUDGEMENT, [SENTIMENT, TOPICS])
+    return answer(line, companies(line.text, line.entities, watchlist), JUDGEMENT, [SENTIMENT, TOPICS])
 
 
 def test_a_text_alone_is_enough():

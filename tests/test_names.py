@@ -81,3 +81,18 @@ def test_a_ticker_that_is_no_word_is_found_where_no_name_is() -> None:
     assert named("0700.HK slides", tencent) == ["0700.HK"]
     assert named("Tencent (0700.HK) slides", tencent) == ["Tencent"]
     assert named("(600519)大跌", Mention(name="贵州茅台", ticker="600519")) == ["(600519)"]
+    assert named("600519 跌停", Mention(name="贵州茅台", ticker="600519.SH")) == ["600519"]
+
+
+def test_a_unit_is_no_place_of_the_company_whose_ticker_it_is() -> None:
+    macys = Mention(name="Macy's", ticker="M")
+    assert named("Macy's sales (A$m, $m) fell", macys) == ["Macy's"]
+    assert named("sales ($m) fell", macys) == []
+    assert named("sell $M", macys) == ["$M"]
+    assert named("sell $ M", macys) == ["M"]
+    assert named("sell $ m", macys) == []
+
+
+def test_of_cashtags_without_a_space_between_them_each_is_a_place() -> None:
+    assert named("$AMD$F crash", Mention(name="Ford", ticker="F")) == ["$F"]
+    assert named("$BRK.B$M$F crash", Mention(name="Macy's", ticker="M")) == ["$M"]

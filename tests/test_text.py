@@ -35,6 +35,11 @@ def test_traditional_characters_are_read_as_simplified_ones(traditional: str, si
     assert plain(traditional) == simplified == plain(simplified)
 
 
+@pytest.mark.parametrize("mark", ["\u061c", "\u200f", "\u202e", "\u2066", "\u2069"])
+def test_marks_of_direction_split_no_word(mark: str) -> None:
+    assert normalise(f"fra{mark}ud") == "fraud"
+
+
 @given(st.text(max_size=60))
 def test_every_character_keeps_its_place(text: str) -> None:
     normal = normalise(text).upper()

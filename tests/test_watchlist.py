@@ -63,7 +63,7 @@ def test_names_are_found_whole_in_spaced_scripts_and_anywhere_in_the_others(text
         ("$AAPL to the moon", ["AAPL"]),
         ("$aapl, $cost", ["AAPL", "COST"]),
         ("$AAPLX is another", []),
-        ("what will it cost? AAPL", []),
+        ("what will it cost? AAPL", ["AAPL"]),
         ("BRK.B and $BRK.B", ["BRK.B"]),
         ("600519.SH 收跌", ["600519.SH"]),
         ("SH600519跌停", ["600519.SH"]),
@@ -82,6 +82,125 @@ def test_names_are_found_whole_in_spaced_scripts_and_anywhere_in_the_others(text
 )
 def test_tickers_are_found_where_they_can_be_nothing_else(text, tickers):
     assert _tickers(text) == tickers
+
+
+NEW_YORK = Watchlist(
+    [
+        Company(name=f"Company {number}", ticker=ticker)
+        for number, ticker in enumerate(["A", "IT", "ON", "ALL", "NOW", "COST", "AAPL", "F"])
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "tickers"),
+    [
+        ("AAPL plunges 8% after recall", ["AAPL"]),
+        ("AAPL up 5%", ["AAPL"]),
+        ("AAPL大跌8%", ["AAPL"]),
+        ("ßß AAPL's loss widens", ["AAPL"]),
+        ("The maker (AAPL) and (NOW) plunge", ["AAPL", "NOW"]),
+        ("THE MAKER (AAPL) PLUNGES", ["AAPL"]),
+        ("The maker (NASDAQ: AAPL) and NYSE:F plunge", ["AAPL", "F"]),
+        ("Rivals <AAPL.O> and <F.N> plunge, <A> and <IT> do not", ["AAPL", "F"]),
+        ("Nasdaq: ON, NYSE American: A, 纳斯达克：IT", ["ON", "A", "IT"]),
+        ("aapl is now all it costs, on a day in all", []),
+        ("A fall: IT spending is ON hold, but NOT ALL of it (A), (IT), NOW", []),
+        ("ALL EYES ON FED", []),
+        ("WHAT WILL IT COST NOW", []),
+        ("AAPLX and MY_AAPL", []),
+        ("AAPL $AMD $NVDA $MU down", ["AAPL"]),
+        ("$AAPL: WHAT WILL IT COST NOW", ["AAPL"]),
+        ("AAPL EPS: 1.20 vs 1.35", ["AAPL"]),
+    ],
+)
+def test_a_short_ticker_is_found_where_it_can_hardly_be_a_word(text, tickers):
+    assert [mention.ticker for mention in NEW_YORK.find(text)] == tickers
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "600519 跌停",
+        "买入600519，大跌",
+        "今日600519股价大跌",
+        "600519",
+        "龙头 600519 -5%",
+        "SSE: 600519 falls",
+        "600519 falls 5%",
+        "Moutai 600519 falls 5%",
+        "buy 600519 now",
+        "600519 A股大跌",
+        "600519 businesslike",
+    ],
+)
+def test_a_bare_code_is_found_where_it_is_a_word_of_its_own(text):
+    assert _tickers(text) == ["600519.SH"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "it costs 600519 yuan",
+        "it has 600519 shares",
+        "a profit of 600519",
+        "CNY 600519",
+        "600519 m",
+        "sold for 600519.",
+        "亏损600519元",
+        "净利 600519 万元",
+        "出售600519余股",
+        "售出600519股",
+        "600519人",
+        "600519美元",
+        "600519.5",
+        "1,600519",
+        "0.600519",
+        "600519%",
+        "¥600519",
+        "$ 600519",
+        "1600519",
+    ],
+)
+def test_six_digits_of_a_number_are_no_code(text):
+    assert _tickers(text) == []
+
+
+def test_a_round_code_is_found_in_brackets_or_with_its_exchange_alone():
+    watchlist = Watchlist([Company(name="浦发银行", ticker="600000.SH")])
+
+    assert watchlist.find("600000 跌停") == []
+    for text in ("(600000)跌停", "SH600000跌停", "上交所：600000"):
+        assert [mention.ticker for mention in watchlist.find(text)] == ["600000.SH"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tickers"),
+    [
+        ("sales ($m) and [$bn]", []),
+        ("A$m 5, US$bn 3 and 100$M", []),
+        ("in $m, in $bn, and ($M)", []),
+        ("$M and $BN plunge", ["M", "BN"]),
+        ("买入$M", ["M"]),
+        ("($F) and ($f)", ["F", "F"]),
+        ("$F$M down, $AAPL$m", ["F", "M"]),
+    ],
+)
+def test_a_dollar_sign_with_a_magnitude_is_a_cashtag_only_in_capitals_and_out_of_brackets(text, tickers):
+    listed = [
+        Company(name="Macy's", ticker="M"),
+        Company(name="Brookfield", ticker="BN"),
+        Company(name="Ford", ticker="F"),
+    ]
+
+    assert [mention.ticker for mention in Watchlist(listed).find(text)] == list(dict.fromkeys(tickers))
+
+
+def test_a_magnitude_that_is_hardly_a_unit_in_capitals_is_a_cashtag_in_brackets_too():
+    listed = Watchlist([Company(name="AT&T", ticker="T")])
+
+    assert [mention.ticker for mention in listed.find("Telecom ($T) cuts")] == ["T"]
+    assert listed.find("sales ($t) rise") == []
 
 
 def test_each_company_is_found_once_in_the_order_of_the_text():

@@ -13,6 +13,7 @@ from stream.audit.changes import changes
 from stream.bundle import load_bundle
 from stream.command import UsageError, bundle_option, config_option, reports_errors
 from stream.engine.engine import Engine
+from stream.labels import SENTIMENT_HEAD
 from stream.lines import Line, Unreadable, read_lines
 from stream.names import places
 from stream.settings import load_settings
@@ -54,7 +55,9 @@ def command(
     if not texts:
         raise UsageError(f"{file} holds no line with a text")
     settings = load_settings(config)
-    engine = Engine(load_bundle(bundle or settings.bundle), settings.engine)
+    loaded = load_bundle(bundle or settings.bundle)
+    loaded.manifest.head(SENTIMENT_HEAD)  # refused here where it has none
+    engine = Engine(loaded, settings.engine)
     engine.load()
     try:
         found = audit(texts, changes(sorted({name for _, names in texts for name in names})), engine.judge)

@@ -107,7 +107,11 @@ class Scorer:
 
     def _score(self, window: Sequence[Entry]) -> tuple[list[bytes], int]:
         """The answers to a window, and how many of them are refusals."""
-        lines = [(entry, companies(entry, self._watchlist)) for entry in window if isinstance(entry, Line)]
+        lines = [
+            (entry, companies(entry.text, entry.entities, self._watchlist))
+            for entry in window
+            if isinstance(entry, Line)
+        ]
         results = self._engine.judge([question(line, entities, self._watchlist) for line, entities in lines])
         given_lines = (
             self._answer(line, entities, result)

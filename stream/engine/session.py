@@ -38,7 +38,7 @@ class Session:
     """A loaded, checked and warmed model.
 
     Raises `BundleError` where the model is not what the manifest says, `ProviderError` where a
-    required device is not there, `ModelError` where the device cannot hold it.
+    required device is not there, `ModelError` where the device that is set cannot hold it.
     """
 
     def __init__(self, bundle: Bundle, settings: EngineSettings) -> None:
@@ -53,7 +53,14 @@ class Session:
         self.provider: Provider = "cuda" if self._session.get_providers()[0] == _CUDA else "cpu"
         self._require_provider()
         self._check_signature()
-        self._warm_up()
+        try:
+            self._warm_up()
+        except ModelError as error:
+            if settings.provider != "auto":
+                raise
+            log.warning("%s; going on with the CPU", error)
+            self._session, self.provider = self._open_on_cpu(), "cpu"
+            self._warm_up()
 
     @property
     def multiple(self) -> int:
@@ -101,6 +108,9 @@ class Session:
             _preload_cuda()
             with contextlib.suppress(_OpeningError):
                 return self._open_on([_CUDA, _CPU])
+        return self._open_on_cpu()
+
+    def _open_on_cpu(self) -> onnxruntime.InferenceSession:
         try:
             return self._open_on([_CPU])
         except _OpeningError as error:

@@ -19,6 +19,7 @@ from stream.evaluation.prediction import Logits, predict_rows
 from stream.evaluation.rows import Row
 from stream.evaluation.summary import summarise
 from stream.settings import Settings, load_settings
+from stream.watchlist import load_watchlist
 
 COLUMNS = {
     "rows": "rows",
@@ -47,7 +48,8 @@ def evaluate(bundle: Path | None, file: Path, *, as_json: bool, config: Path | N
     """Say how good a bundle is on labelled rows.
 
     A row has `text` and a label under the name of each head that it knows (`sentiment`, `topics`), or
-    `negative: true` or `false`; `entities` with `name` and `sentiment` judge the head over entities. `opposed`
+    `negative: true` or `false`; `entities` with `name` and `sentiment` judge the head over entities; the
+    watch list's companies are read as in the stream. `opposed`
     are texts that are for one entity and against another, `by text` what a label of the text would say of them.
     F1 is the macro mean, polar the accuracy between good and bad alone, AUC that of the probability of
     negative, R@P.8 the recall of negatives at a precision of 0.8.
@@ -119,8 +121,9 @@ def calibrate(file: Path, bundle: Path | None, out: Path, *, anyway: bool, confi
 
 def _predicted(folder: Path | None, file: Path, settings: Settings) -> tuple[Bundle, list[Row], Logits]:
     bundle = load_bundle(folder or settings.bundle)
+    watchlist = load_watchlist(settings.watchlist) if settings.watchlist else None
     try:
-        rows = read_labelled(file, bundle.manifest.heads)
+        rows = read_labelled(file, bundle.manifest.heads, watchlist=watchlist)
     except LabelledError as error:
         raise UsageError(str(error)) from error
     return bundle, rows, predict_rows(bundle, settings.engine, rows)

@@ -6,8 +6,8 @@ A user's row is a JSON object a line, or a line of CSV:
     sentiment: negative                 a label of the head of that name; several of a head like `topics`,
     topics: [earnings, people]          in CSV with | between them
     negative: false                     for who only knows that much
-    entities: [{name: Acme, sentiment: positive}, {name: Bolt, negative: true}]
-                                        in CSV as JSON
+    entities: [{name: Acme, sentiment: positive}, {name: Bolt, ticker: BLT, negative: true}]
+                                        in CSV as JSON; one without a label is read, and judged by nothing
     source: desk                        under which figures are grouped, by default the file's name
 
 Errors:
@@ -23,8 +23,10 @@ from typing import Any, Protocol
 
 from stream.bundle import Scope
 from stream.evaluation.rows import Entity, Row, Target, parse_row
+from stream.lines import companies, names
 from stream.names import places
 from stream.text import language, normalise
+from stream.watchlist import Watchlist
 
 NEGATIVE = "negative"
 SEPARATOR = "|"
@@ -54,18 +56,24 @@ class LabelledError(Exception):
     """A file of labelled rows cannot be used."""
 
 
-def read_labelled(file: Path, heads: Sequence[HeadShape], *, bare: bool = False) -> list[Row]:
-    """All rows of a JSONL or CSV file; rows and entities without any label only where `bare` ones are of use."""
+def read_labelled(
+    file: Path, heads: Sequence[HeadShape], *, bare: bool = False, watchlist: Watchlist | None = None
+) -> list[Row]:
+    """All rows of a JSONL or CSV file; those without any label only where `bare` ones are of use.
+
+    The companies of `watchlist` that a user's text names are among its entities, as in the stream.
+    """
     rows = []
     try:
         for number, record in _records(file):
             try:
-                row = parse_row(record) if "targets" in record else _row(record, heads, file.stem, bare=bare)
+                known = "targets" in record
+                row = parse_row(record) if known else _row(record, heads, file.stem, watchlist)
             except (KeyError, TypeError, AttributeError) as error:
                 raise LabelledError(f"{file}, line {number}: not a row: {error!r}") from error
             except ValueError as error:
                 raise LabelledError(f"{file}, line {number}: {error}") from error
-            if bare or row.targets or row.entities:
+            if bare or row.targets or any(entity.targets for entity in row.entities):
                 rows.append(row)
     except OSError as error:
         raise LabelledError(f"cannot read {file}: {error.strerror}") from error
@@ -99,19 +107,20 @@ def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             yield number, record
 
 
-def _row(record: Mapping[str, Any], heads: Sequence[HeadShape], source: str, *, bare: bool) -> Row:
+def _row(
+    record: Mapping[str, Any], heads: Sequence[HeadShape], source: str, watchlist: Watchlist | None
+) -> Row:
     parts = [record[name] for name in ("title", "text") if record.get(name)]
     text = normalise("\n".join(parts))
     if not text:
         raise ValueError("it has no text")
     of_texts = [head for head in heads if head.scope == "text"]
+    of_entities = {head.fallback or head.name: head for head in heads if head.scope == "entity"}
     entities = []
-    for entity in _entities(record.get("entities")):
-        known = _targets(
-            entity, {head.fallback or head.name: head for head in heads if head.scope == "entity"}
-        )
-        if bare or known:
-            entities.append(Entity(entity["name"], tuple(places(text, [entity["name"]])), known))
+    for entity in companies(text, _entities(record.get("entities")), watchlist):
+        forms = names(entity, watchlist)
+        spans = tuple(places(text, forms))
+        entities.append(Entity(entity["name"], spans, _targets(entity, of_entities), forms))
     targets = _targets(record, {head.name: head for head in of_texts})
     return Row(text, str(record.get("source") or source), language(text), targets, entities=tuple(entities))
 

@@ -32,7 +32,7 @@ def predict_rows(
     """
     tokenizer, session = BundleTokenizer(bundle), Session(bundle, settings)
     encodings = tokenizer.encode(
-        [Question(row.text, tuple((entity.name,) for entity in row.entities)) for row in rows]
+        [Question(row.text, tuple(one.names or (one.name,) for one in row.entities)) for row in rows]
     )
     heads = bundle.manifest.heads
     batches = plan(

@@ -43,6 +43,8 @@ class Entity:
     spans: tuple[Span, ...]
     """Where the text has it; empty where it is not there letter by letter."""
     targets: dict[str, Target]
+    names: tuple[str, ...] = ()
+    """How its text may write it, where its name is not all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
             record["targets"] = _plain(row.targets)
             record["entities"] = [
                 {"name": entity.name, "spans": entity.spans, "targets": _plain(entity.targets)}
+                | ({"names": entity.names} if entity.names else {})
                 for entity in row.entities
             ]
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
@@ -105,6 +108,7 @@ def parse_row(record: dict[str, Any]) -> Row:
             entity["name"],
             tuple((first, last) for first, last in entity["spans"]),
             _targets(entity["targets"]),
+            tuple(entity.get("names", ())),
         )
         for entity in fields.pop("entities", [])
     )

@@ -40,6 +40,16 @@ def sigmoid(logits: Floats) -> Floats:
     return result
 
 
+def label_accuracy(logits: Floats, allowed: Bools, possible: Bools) -> dict[str, Any]:
+    """In how many of the rows that rule a label out the best of the possible labels is right, and of how many."""
+    known = allowed.any(axis=1) & (possible & ~allowed).any(axis=1)
+    if not known.any():
+        return {}
+    best = np.where(possible, logits, -np.inf)[known].argmax(axis=1)
+    right = allowed[known, best]
+    return {"rows": len(right), "accuracy": float(right.mean())}
+
+
 def single_scores(logits: Floats, allowed: Bools, possible: Bools, labels: Sequence[str]) -> dict[str, Any]:
     """Accuracy, macro-F1, confusion (gold × predicted) and calibration of a single-label head.
 

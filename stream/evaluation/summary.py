@@ -8,7 +8,15 @@ import numpy as np
 from stream.bundle import Head
 from stream.evaluation.prediction import Logits
 from stream.evaluation.rows import Row, entity_rows, rows_of
-from stream.evaluation.scores import Bools, masks, multi_scores, negative_scores, sigmoid, single_scores
+from stream.evaluation.scores import (
+    Bools,
+    label_accuracy,
+    masks,
+    multi_scores,
+    negative_scores,
+    sigmoid,
+    single_scores,
+)
 
 
 def summarise(
@@ -92,6 +100,9 @@ def head_scores(
         return {}
     calibrated = head.scaled(logits)
     found = scores_of_kind(head, calibrated, allowed, possible)
+    if not found and head.kind == "single":
+        # Rows that only rule a label out, such as all those of false alarms, tell this much.
+        found = label_accuracy(calibrated, allowed, possible)
     raw = scores_of_kind(head, logits, allowed, possible)
     if head.kind == "single" and {"negative", "positive"} <= set(head.labels):
         found |= negative_scores(calibrated, allowed, possible, head.labels)

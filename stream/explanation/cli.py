@@ -13,9 +13,11 @@ from stream.engine.engine import Engine
 from stream.engine.tokens import BundleTokenizer
 from stream.explanation.occlusion import Explanation, explain
 from stream.explanation.words import words
-from stream.labels import SENTIMENTS
+from stream.labels import SENTIMENT_HEAD, SENTIMENTS
+from stream.records import Mention
 from stream.settings import load_settings
 from stream.text import normalise
+from stream.watchlist import Watchlist, load_watchlist, subject_of
 
 # A word is coloured once it moves the probability by so much, and fully at four times that.
 _VISIBLE = 0.02
@@ -24,7 +26,9 @@ _VISIBLE = 0.02
 @click.command("explain")
 @click.argument("text")
 @bundle_option
-@click.option("--entity", help="Explain the sentiment towards this company, as the text names it.")
+@click.option(
+    "--entity", help="Explain the sentiment towards this company: as the text names it, or its ticker."
+)
 @click.option(
     "--label", type=click.Choice(SENTIMENTS), help="Explain this one. Default: what the model says."
 )
@@ -43,14 +47,31 @@ def command(
     """Say which words of TEXT drive its sentiment: each is left out in turn, and the model asked again."""
     settings = load_settings(config)
     loaded = load_bundle(bundle or settings.bundle)
+    loaded.manifest.head(SENTIMENT_HEAD)  # refused here where it has none
+    watchlist = load_watchlist(settings.watchlist) if settings.watchlist else Watchlist([])
     normal = normalise(text)
     if not normal:
         raise UsageError("the text is empty")
+    others = {subject_of(mention): mention for mention in watchlist.find(normal)}
+    asked: tuple[str, ...] = ()
+    if entity:
+        company = watchlist.resolve(Mention.model_construct(name=entity, ticker=entity))
+        if company.ticker not in watchlist.tickers:
+            company = Mention.model_construct(name=entity)
+        others.pop(subject_of(company), None)
+        asked = watchlist.names_of(company)
     engine = Engine(loaded, settings.engine)
     engine.load()
     try:
         found = words(normal, BundleTokenizer(loaded).offsets(normal))
-        explanation = explain(normal, found, engine.judge, entity=[entity] if entity else [], label=label)
+        explanation = explain(
+            normal,
+            found,
+            engine.judge,
+            entity=asked,
+            others=[watchlist.names_of(other) for other in others.values()],
+            label=label,
+        )
     except ValueError as error:
         raise UsageError(str(error)) from error
     finally:

@@ -62,25 +62,25 @@ class EvidenceExplainer:
             return alert
         evidence = list(alert.evidence)
         for index, event in enumerate(evidence[: self._events]):
-            text = normalise(event.excerpt.removesuffix("…"))
-            listed = {subject_of(mention): mention for mention in self._watchlist.find(text)}
-            mention = listed.pop(alert.subject, None)
-            company = self._watchlist.names_of(mention) if mention else _named(alert.subject, text)
-            if (text, company) not in self._known and time.monotonic() < until:
-                others = [self._watchlist.names_of(other) for other in listed.values()]
-                await self._learn(text, company, others)
-            evidence[index] = event.model_copy(update={"words": self._known.get((text, company), [])})
+            try:
+                found = await self._words(event.excerpt, alert.subject, until)
+            except Exception as error:  # noqa: BLE001  # an alert must go out whatever is wrong with its words
+                logger.warning("an alert goes without the words behind it: %s", error)
+            else:
+                evidence[index] = event.model_copy(update={"words": found})
         return alert.model_copy(update={"evidence": evidence})
 
-    async def _learn(self, text: str, company: Names, others: list[Names]) -> None:
-        try:
-            found = await asyncio.to_thread(self._explain, text, company, others)
-        except Exception as error:  # noqa: BLE001  # an alert must go out whatever is wrong with its words
-            logger.warning("an alert goes without the words behind it: %s", error)
-            return
-        self._known[text, company] = found
-        if len(self._known) > _REMEMBERED:
-            del self._known[next(iter(self._known))]
+    async def _words(self, excerpt: str, subject: str, until: float) -> list[str]:
+        text = normalise(excerpt.removesuffix("…"))
+        listed = {subject_of(mention): mention for mention in self._watchlist.find(text)}
+        mention = listed.pop(subject, None)
+        company = self._watchlist.names_of(mention) if mention else _named(subject, text)
+        if (text, company) not in self._known and time.monotonic() < until:
+            others = [self._watchlist.names_of(other) for other in listed.values()]
+            self._known[text, company] = await asyncio.to_thread(self._explain, text, company, others)
+            if len(self._known) > _REMEMBERED:
+                del self._known[next(iter(self._known))]
+        return self._known.get((text, company), [])
 
     def _explain(self, text: str, company: Names, others: list[Names]) -> list[str]:
         found = words(text, self._tokenizer.offsets(text))
@@ -98,7 +98,8 @@ class EvidenceExplainer:
 def _named(subject: str, text: str) -> Names:
     """What a text names a company by that is on no list: its ticker, or the name that it has for want of one."""
     name = subject.removeprefix(ENTITY)
-    names = names_of(Mention(name=name, ticker=name if name.isupper() else None))
+    # Unchecked: folded, a name may be longer than events may have it.
+    names = names_of(Mention.model_construct(name=name, ticker=name if name.isupper() else None))
     return names if subject.startswith(ENTITY) and places(text, names) else ()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from stream.command import UsageError
 from stream.labels import Sentiment
-from stream.records import ReviewItem, ReviewReason
+from stream.records import Mention, ReviewItem, ReviewReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,15 @@ class Label:
             "reason": self.item.reason.value,
             "model": event.sentiment,
             "bundle": event.bundle,
-            "entities": [{"name": name, "sentiment": label} for name, label in self.entities.items()],
+            # Those without a label too: the model reads a text by all of its companies.
+            "entities": [self._entity(mention) for mention in event.entities],
         }
         return row | ({"sentiment": self.sentiment} if self.sentiment else {})
+
+    def _entity(self, mention: Mention) -> dict[str, str]:
+        named = mention.model_dump(include={"name", "ticker"}, exclude_none=True)
+        label = self.entities.get(mention.name)
+        return named | ({"sentiment": label} if label else {})
 
 
 class LabelFile:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tiny_bundle import HEADS, make_tiny_bundle
 
 from stream.audit.audit import audit
 from stream.audit.changes import Changed, changes
@@ -140,6 +141,14 @@ def test_the_command_tells_the_flips_of_a_file(tiny_bundle: Bundle, tmp_path: Pa
     assert "lower case: 0 of 1 flip" in shown.output
     told = json.loads(CliRunner().invoke(main, [*arguments, "--json"]).stdout)
     assert told["upper case"]["judged"] == 2
+
+
+def test_a_bundle_without_the_sentiment_of_texts_is_refused(tmp_path: Path) -> None:
+    bundle = make_tiny_bundle(tmp_path / "bundle", [HEADS[1]])
+    file = tmp_path / "news.jsonl"
+    file.write_text('{"text": "a fraud"}\n', encoding="utf-8")
+    result = CliRunner().invoke(main, ["audit", str(file), "--bundle", str(bundle.folder)])
+    assert (result.exit_code, "has no head 'sentiment', only: topics" in result.output) == (2, True)
 
 
 def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:

@@ -131,20 +131,22 @@ def test_an_integer_model_stays_on_the_cpu_unless_the_user_insists(tmp_path, mon
 
 
 class PretendedGpu(onnxruntime.InferenceSession):
-    """A CPU session that says it were on a GPU, and writes down the shapes that it ran."""
+    """A CPU session that says it were on the device asked for, and writes down the shapes that it ran."""
 
     memory = 10_000_000
+    """Of the GPU."""
 
-    def __init__(self, *arguments, **others):
-        super().__init__(*arguments, **others | {"providers": ["CPUExecutionProvider"]})
+    def __init__(self, *arguments, providers, **others):
+        super().__init__(*arguments, providers=["CPUExecutionProvider"], **others)
+        self.asked = providers
         self.shapes: list[tuple[int, int]] = []
 
     def get_providers(self):
-        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        return self.asked
 
     def run(self, names, feeds):
         self.shapes.append(feeds["input_ids"].shape)
-        if feeds["input_ids"].size > self.memory:
+        if feeds["input_ids"].size > self.memory and "CUDAExecutionProvider" in self.asked:
             raise RuntimeError("Failed to allocate memory")
         return super().run(names, feeds)
 
@@ -177,7 +179,21 @@ def test_a_gpu_without_enough_memory_says_what_to_lower(tiny_bundle, monkeypatch
     monkeypatch.setattr(PretendedGpu, "memory", 1000)
 
     with pytest.raises(ModelError, match=r"allocate memory; .* lower engine\.batch_tokens"):
-        Session(tiny_bundle, EngineSettings())
+        Session(tiny_bundle, EngineSettings(provider="cuda"))
+
+
+@pytest.mark.usefixtures("_pretended_gpu")
+def test_where_the_choice_is_free_a_gpu_without_enough_memory_leaves_the_model_to_the_cpu(
+    tiny_bundle, monkeypatch, caplog
+):
+    monkeypatch.setattr(PretendedGpu, "memory", 1000)
+
+    session = Session(tiny_bundle, EngineSettings(provider="auto"))
+
+    assert session.provider == "cpu"
+    assert session.run(encoded([0, 3, 2]))[1] == 3
+    assert "allocate memory" in caplog.text
+    assert "going on with the CPU" in caplog.text
 
 
 @pytest.mark.gpu

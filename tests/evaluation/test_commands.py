@@ -11,6 +11,8 @@ from stream.bundle import Bundle, load_bundle, write_manifest
 from stream.cli import main
 from stream.evaluation.calibrated import Change
 from stream.evaluation.labelled import LabelledError, read_labelled
+from stream.evaluation.rows import write_rows
+from stream.pseudonyms import Pseudonyms
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_a_company_that_the_text_has_not_is_judged_as_the_text_is_and_teaches_it
     assert "at least 20 rows with different labels are needed, there are 0" in refused.output
 
 
-def test_texts_and_entities_without_labels_count_only_where_bare_ones_are_of_use(
+def test_texts_without_any_label_count_only_where_bare_ones_are_of_use(
     bundle: Bundle, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "bare.jsonl", {"text": "bad Acme", "entities": [{"name": "Acme"}]})
@@ -112,6 +114,67 @@ def test_texts_and_entities_without_labels_count_only_where_bare_ones_are_of_use
     assert [entity.name for entity in row.entities] == ["Acme"]
     with pytest.raises(LabelledError):
         read_labelled(file, bundle.manifest.heads)
+
+
+def test_false_alarms_alone_are_told(bundle: Bundle, tmp_path: Path) -> None:
+    rows = [{"text": f"bad day {number}", "negative": False} for number in range(50)]
+    file = write(tmp_path / "alarms.jsonl", *rows)
+    arguments = ("evaluate", "--bundle", bundle.folder, "--data", file)
+    found = json.loads(run(*arguments, "--json").output)["heads"]["sentiment"]
+    assert found["by_set"] == {"alarms": {"rows": 50, "accuracy": 0.0}}
+    assert "50" in run(*arguments).output
+
+
+@pytest.fixture
+def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """A bundle that reads the first company as Good, with Acme on the watch list of the settings."""
+    watchlist = tmp_path / "watchlist.yaml"
+    watchlist.write_text("entities: [{name: Acme, ticker: ACM, aliases: [Acme Steel]}]\n", encoding="utf-8")
+    monkeypatch.setenv("DOWNTICK_WATCHLIST", str(watchlist))
+    return make_tiny_bundle(tmp_path / "named", ENTITY_HEADS, pseudonyms=Pseudonyms(latin=("Good",)))
+
+
+@pytest.mark.parametrize(
+    ("text", "entities"),
+    [
+        ("a day at Acme", []),
+        ("a day at Bolt", [{"name": "Bolt"}]),
+        ("a day, $ACM", [{"name": "Acme Holdings", "ticker": "ACM"}]),
+        ("a day at Acme Steel", [{"name": "ACM Co", "ticker": "ACM"}]),
+    ],
+)
+def test_a_text_is_read_with_its_companies_as_in_the_stream(
+    listed: Bundle, tmp_path: Path, text: str, entities: list[dict[str, str]]
+) -> None:
+    """Under its pseudonym the company makes good news of a neutral text."""
+    file = write(tmp_path / "desk.jsonl", {"text": text, "sentiment": "positive", "entities": entities})
+    found = json.loads(run("evaluate", "--bundle", listed.folder, "--data", file, "--json").output)
+    assert found["heads"]["sentiment"]["all"]["accuracy"] == 1.0
+    assert found["heads"]["entity_sentiment"]["all"] == {}
+
+
+def test_rows_that_training_wrote_are_judged_by_all_names_of_their_companies(
+    listed: Bundle, tmp_path: Path
+) -> None:
+    """Under its pseudonym the company makes good news of a neutral text."""
+    acme = {"name": "Acme", "ticker": "ACM"}
+    row = {"text": "a day, $ACM", "sentiment": "positive", "entities": [acme]}
+    file = write(tmp_path / "desk.jsonl", row)
+    rows = read_labelled(file, listed.manifest.heads)
+    write_rows(tmp_path / "test.jsonl", rows)
+    assert read_labelled(tmp_path / "test.jsonl", listed.manifest.heads) == rows
+    result = run("evaluate", "--bundle", listed.folder, "--data", tmp_path / "test.jsonl", "--json")
+    assert json.loads(result.output)["heads"]["sentiment"]["all"]["accuracy"] == 1.0
+
+
+def test_a_fit_sees_texts_as_the_stream_does(listed: Bundle, tmp_path: Path) -> None:
+    rows = [{"text": f"a day {number} at Acme", "sentiment": "positive"} for number in range(20)]
+    rows += [{"text": f"a day {number}", "sentiment": "neutral"} for number in range(20)]
+    file = write(tmp_path / "desk.jsonl", *rows)
+    result = run("calibrate", file, "--bundle", listed.folder, "--out", tmp_path / "fitted")
+    assert result.exit_code == 0, result.output
+    measured = load_bundle(tmp_path / "fitted").manifest.metrics["calibration"]["heads"]["sentiment"]
+    assert measured["before"]["accuracy"] == 1.0
 
 
 def test_csv_is_read_too(bundle: Bundle, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.metrics import precision_recall_curve, roc_auc_score
 
@@ -20,7 +20,7 @@ from stream.evaluation.scores import (
     softmax,
 )
 from stream.evaluation.summary import summarise
-from training.calibration import calibrate, fit_temperature, tune_thresholds
+from training.calibration import MINIMUM_POSITIVES, calibrate, fit_temperature, tune_thresholds
 
 LABELS = ["negative", "neutral", "positive"]
 
@@ -50,9 +50,19 @@ def test_a_set_without_neutral_is_judged_between_the_labels_it_knows() -> None:
     assert found["macro_f1"] == 1.0
 
 
-def test_rows_that_only_rule_a_label_out_give_no_figures_by_themselves() -> None:
+def test_rows_that_only_rule_a_label_out_give_no_figures_of_labels() -> None:
     allowed = np.array([[False, True, True]])
     assert single_scores(np.zeros((1, 3)), allowed, np.ones((1, 3), dtype=bool), LABELS) == {}
+
+
+def test_rows_that_only_rule_a_label_out_tell_how_often_it_is_given_all_the_same() -> None:
+    target = {"sentiment": Target(frozenset({"neutral", "positive"}), frozenset(LABELS))}
+    rows = [Row("a", "alarms", "en", target), Row("b", "alarms", "en", target), Row("c", "news", "en", {})]
+    head = Head(name="sentiment", kind="single", labels=LABELS)
+    logits = np.array([[1, 0, 0], [0, 0, 1], [0, 0, 0]], dtype=np.float32)
+    found = summarise([head], {"sentiment": logits}, rows)["sentiment"]
+    assert found["all"] == found["by_set"]["alarms"] == {"rows": 2, "accuracy": 0.5}
+    assert set(found["by_set"]) == {"alarms"}
 
 
 def test_who_calls_everything_negative_is_not_precise_where_rows_say_that_they_are_not() -> None:
@@ -109,22 +119,30 @@ def test_multi_label_temperatures_are_fitted_on_known_labels_only() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([0.1, 0.3, 0.45, 0.6, 0.8]), st.booleans()), min_size=20, max_size=60)
+    st.lists(
+        st.tuples(st.sampled_from([0.1, 0.3, 0.45, 0.6, 0.8]), st.booleans()), min_size=20, max_size=60
+    ).filter(lambda pairs: MINIMUM_POSITIVES <= sum(gold for _, gold in pairs) < len(pairs))
 )
-def test_a_tuned_threshold_is_right_more_often_than_wrong_or_stays_at_one_half(
+@example([(0.3, True)] * 10 + [(0.3, False)] * 20)
+def test_a_tuned_threshold_is_right_more_often_than_wrong_or_at_one_half_whatever_it_was(
     pairs: list[tuple[float, bool]],
 ) -> None:
     score = np.array([[first] for first, _ in pairs])
     gold = np.array([[second] for _, second in pairs])
-    [threshold] = tune_thresholds(score, gold, np.ones_like(gold))
+    [threshold] = tune_thresholds(score, gold, np.ones_like(gold), [0.2])
     given_label = score >= threshold
     assert threshold == 0.5 or gold[given_label].mean() >= 0.5
+
+
+def test_a_threshold_above_one_half_stays_where_none_is_right_often_enough() -> None:
+    score, gold = np.full((30, 1), 0.3), np.arange(30)[:, None] < 10
+    assert tune_thresholds(score, gold, np.ones_like(gold), [0.8]) == [0.8]
 
 
 def test_a_tuned_threshold_finds_what_one_half_misses() -> None:
     score = np.concatenate([np.full((20, 1), 0.3), np.full((200, 1), 0.1)])
     gold = score > 0.2
-    [threshold] = tune_thresholds(score, gold, np.ones_like(gold))
+    [threshold] = tune_thresholds(score, gold, np.ones_like(gold), [0.5])
     assert 0.1 < threshold <= 0.3
 
 
@@ -135,15 +153,15 @@ def test_a_gap_between_a_few_rows_does_not_put_a_threshold_far_from_where_the_ot
     tuned = []
     for _ in range(20):
         gold = rng.random(2000) < score
-        [threshold] = tune_thresholds(score[:, None], gold[:, None], np.ones((2000, 1), dtype=bool))
+        [threshold] = tune_thresholds(score[:, None], gold[:, None], np.ones((2000, 1), dtype=bool), [0.5])
         tuned.append(threshold)
     assert np.ptp(tuned) < 0.1
 
 
-def test_a_label_with_few_examples_keeps_the_plain_threshold() -> None:
+def test_a_label_with_few_examples_keeps_the_threshold_that_it_has() -> None:
     assert tune_thresholds(
-        np.full((5, 1), 0.9), np.ones((5, 1), dtype=bool), np.ones((5, 1), dtype=bool)
-    ) == [0.5]
+        np.full((5, 1), 0.9), np.ones((5, 1), dtype=bool), np.ones((5, 1), dtype=bool), [0.3]
+    ) == [0.3]
 
 
 def test_calibration_keeps_the_head_and_changes_its_numbers() -> None:

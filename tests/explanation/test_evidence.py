@@ -12,8 +12,8 @@ from stream.alerts import describe_evidence
 from stream.bundle import Bundle
 from stream.engine.judgement import Question
 from stream.explanation.evidence import EvidenceExplainer
-from stream.records import Alert, AlertState, Evidence
-from stream.watchlist import Company, Watchlist
+from stream.records import Alert, AlertState, Evidence, Mention
+from stream.watchlist import Company, Watchlist, subject_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -116,6 +116,23 @@ async def test_where_the_model_fails_the_alert_goes_without_the_words(
     explainer.close()
     assert await spoken(explainer, alert("a fraud")) == [[]]
     assert "without the words behind it" in caplog.text
+
+
+async def test_a_company_with_a_very_long_name_gets_its_alert(explainer: EvidenceExplainer) -> None:
+    # Folded, the last character of an event's longest name is three.
+    subject = subject_of(Mention(name="x" * 199 + "…"))
+    assert await spoken(explainer, alert("a fraud").model_copy(update={"subject": subject})) == [["fraud"]]
+
+
+async def test_whatever_is_wrong_with_the_words_the_alert_goes_out(
+    explainer: EvidenceExplainer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(text: str) -> list[Mention]:
+        raise RuntimeError(f"unforeseen in {text}")
+
+    monkeypatch.setattr(explainer._watchlist, "find", fails)
+    assert await spoken(explainer, alert("a fraud")) == [[]]
+    assert "without the words behind it: unforeseen in a fraud" in caplog.text
 
 
 async def test_a_text_of_no_words_has_none(explainer: EvidenceExplainer) -> None:

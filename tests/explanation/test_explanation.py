@@ -3,11 +3,13 @@
 import json
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_bundle import ENTITY_HEADS, HEADS, make_tiny_bundle
 
 from stream.bundle import Bundle
 from stream.cli import main
@@ -15,6 +17,8 @@ from stream.engine.engine import Engine, Result
 from stream.engine.judgement import Judgement, JudgementError, Question, Verdict
 from stream.explanation.occlusion import explain
 from stream.explanation.words import without, words
+from stream.pseudonyms import Pseudonyms
+from stream.settings import EngineSettings
 
 LABELS = ("negative", "neutral", "positive")
 
@@ -142,6 +146,36 @@ def test_the_command_agrees_with_the_model(tiny_bundle: Bundle, tiny_engine: Eng
     assert told["probabilities"] == whole["sentiment"].probabilities
     strongest = max(told["words"], key=lambda one: one["influence"])
     assert strongest["word"] == "fraud"
+
+
+@pytest.fixture
+def pseudonymous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """A bundle for which Acme, which is on the watch list of the settings, is called Good."""
+    watchlist = tmp_path / "watchlist.yaml"
+    watchlist.write_text("entities: [{name: Acme, ticker: ACM, aliases: [Acme Steel]}]\n", encoding="utf-8")
+    monkeypatch.setenv("DOWNTICK_WATCHLIST", str(watchlist))
+    return make_tiny_bundle(tmp_path / "bundle", ENTITY_HEADS, pseudonyms=Pseudonyms(latin=("Good",)))
+
+
+@pytest.mark.parametrize("entity", [None, "Acme", "Acme Steel", "ACM", "$acm"])
+def test_the_command_reads_a_text_as_the_stream_does(pseudonymous: Bundle, entity: str | None) -> None:
+    text = "bad Acme"
+    arguments = ["explain", text, "--bundle", str(pseudonymous.folder), "--json"]
+    result = CliRunner().invoke(main, [*arguments, *(["--entity", entity] if entity else [])])
+    assert result.exit_code == 0, result.output
+    engine = Engine(pseudonymous, EngineSettings(provider="cpu", threads=1))
+    engine.load()
+    (whole,) = engine.judge([Question(text, (("Acme",),))])
+    engine.close()
+    assert isinstance(whole, Judgement)
+    verdict = whole.towards(0, "entity_sentiment", "sentiment") if entity else whole["sentiment"]
+    assert json.loads(result.output)["probabilities"] == verdict.probabilities
+
+
+def test_a_bundle_without_the_sentiment_of_texts_is_refused(tmp_path: Path) -> None:
+    bundle = make_tiny_bundle(tmp_path / "bundle", [HEADS[1]])
+    result = CliRunner().invoke(main, ["explain", "a fraud", "--bundle", str(bundle.folder)])
+    assert (result.exit_code, "has no head 'sentiment', only: topics" in result.output) == (2, True)
 
 
 def test_the_command_shows_the_words_for_people(tiny_bundle: Bundle) -> None:

@@ -110,6 +110,28 @@ def test_each_key_is_a_label_of_a_text_or_towards_a_company(tmp_path: Path) -> N
     }
 
 
+def test_a_company_that_the_text_has_by_its_ticker_alone_is_found_again_with_its_label(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "labels.jsonl"
+    [item] = items("one", companies={"Apple Inc.": 0.9})
+    apple = item.event.entities[0].model_copy(update={"ticker": "AAPL"})
+    event = item.event.model_copy(update={"text": "$AAPL plunges", "entities": [apple]})
+    press("nn", [item.model_copy(update={"event": event})], file)
+    [row] = read_labelled(file, ENTITY_HEADS)
+    assert [row.text[slice(*span)] for span in row.entities[0].spans] == ["$AAPL"]
+
+
+def test_a_company_without_a_label_is_kept_for_the_reading_of_the_text(tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    press("nsp", items("one", companies={"Acme": 0.9, "Bolt": 0.9}), file)
+    [row] = read_labelled(file, ENTITY_HEADS)
+    assert [(entity.name, bool(entity.targets)) for entity in row.entities] == [
+        ("Acme", False),
+        ("Bolt", True),
+    ]
+
+
 def test_the_model_says_its_own_only_after_the_person(tmp_path: Path) -> None:
     shown = press("p", items("one"), tmp_path / "labels.jsonl")
     assert shown.index("the text?") < shown.index("the model: negative (0.90)")
