@@ -84,14 +84,18 @@ def read_series(folder: Path) -> Iterator[tuple[Path, Series]]:
 
 
 def detections(file: Path, settings: SpikeSettings) -> list[int]:
-    """Rows of a file of counts at which an alert fires, as `downtick backtest --counts` tells them."""
+    """Rows of a file of counts at which an alert first fires, as `downtick backtest --counts` tells them."""
     rows = read_counts(file)
     places = {time: place for place, (time, _) in enumerate(rows)}
     test = Backtest(settings.model_copy(update={"volume_only": True}))
     for time, number in rows:
         test.count(time, file.stem, number)
     test.finish()
-    return [places[alert.fired_at] for alert in test.alerts if alert.fired_at is not None]
+    first: dict[str, int] = {}
+    for alert in test.alerts:
+        if alert.fired_at is not None:
+            first.setdefault(alert.id, places[alert.fired_at])
+    return list(first.values())
 
 
 def _moment(text: str) -> datetime:

@@ -64,6 +64,8 @@ class Picture:
     """The end of the newest interval that anything was counted in."""
     alerts: dict[str, Alert] = field(default_factory=dict)
     """The newest revision of each alert by its id, the one that changed last at the end."""
+    spans: dict[str, list[Span]] = field(default_factory=dict)
+    """When each alert was on, by its id: one that is reopened is on again."""
     _rows: dict[str, dict[datetime, Counts]] = field(default_factory=dict)
     _all: dict[datetime, int] = field(default_factory=dict)
 
@@ -87,6 +89,14 @@ class Picture:
             return False
         self.alerts.pop(alert.id, None)
         self.alerts[alert.id] = alert
+        if alert.fired_at:
+            spans = self.spans.setdefault(alert.id, [])
+            if spans and spans[-1].end is None:
+                start = spans.pop().start
+            else:
+                # A record keeps only when its alert first fired.
+                start = alert.updated_at if spans else alert.fired_at
+            spans.append(Span(start, alert.resolved_at, alert.severity))
         return True
 
     @property
@@ -190,11 +200,8 @@ class Picture:
         return alert.fired_at is not None and (self.time is None or ended > self.time - DAY)
 
     def _spans(self, subject: str) -> list[Span]:
-        return [
-            Span(alert.fired_at, alert.resolved_at, alert.severity)
-            for alert in self.alerts.values()
-            if alert.subject == subject and alert.fired_at
-        ]
+        alerts = [alert for alert in self.alerts.values() if alert.subject == subject]
+        return [span for alert in alerts for span in self.spans.get(alert.id, [])]
 
 
 def _severity(spans: Sequence[Span], start: datetime, end: datetime) -> Severity | None:

@@ -52,8 +52,8 @@ class _Row:
     """A row of the file, with the time at which to send it."""
 
     event: dict[str, Any] | str
-    """An event without the company of its ticker column, or a line that is none."""
-    ticker: str | None
+    """An event without the companies of its ticker column, or a line that is none."""
+    tickers: Sequence[str]
     time: datetime | None
 
 
@@ -177,20 +177,31 @@ def _csv_rows(lines: IO[str], file: Path) -> Iterator[Mapping[str, Any]]:
         )
     reader.fieldnames = columns
     for row in reader:
+        # More fields than columns: most often a comma in a text without quotes, which would be cut there.
+        if any(row.get(None, ())):
+            raise UsageError(
+                f"{file}, line {reader.line_num}: more fields than the {len(columns)} columns of the first line; "
+                "put a text with commas in quotes"
+            )
         yield {name: value for name, value in row.items() if name is not None and value not in (None, "")}
 
 
 def _ordered(rows: Sequence[Mapping[str, Any] | str]) -> list[_Row]:
-    """Rows by their time; one without, or from the future, stays behind the row before it."""
-    latest = datetime.now(UTC) + timedelta(seconds=ScoreSettings().future_seconds)
+    """Rows by their time; one without, or from the future, stays behind the row before it.
+
+    Of a record of `news.scored` the future begins when it was scored, as it did in the stream.
+    """
+    tolerance = timedelta(seconds=ScoreSettings().future_seconds)
+    now = datetime.now(UTC)
     ordered: list[_Row] = []
     reached: datetime | None = None
     for row in rows:
-        event, ticker = (row, None) if isinstance(row, str) else _event(row)
-        moment = None if isinstance(event, str) else _time_of(event)
-        if moment is not None and moment <= latest:
+        event, tickers = (row, []) if isinstance(row, str) else _event(row)
+        moment = None if isinstance(event, str) else _time_of(event, "time")
+        scored = None if isinstance(event, str) else _time_of(event, "scored_at")
+        if moment is not None and moment <= min(scored or now, now) + tolerance:
             reached = moment
-        ordered.append(_Row(event, ticker, reached))
+        ordered.append(_Row(event, tickers, reached))
     first = next((row.time for row in ordered if row.time), None)
     return ordered if first is None else sorted(ordered, key=lambda row: row.time or first)
 
@@ -204,22 +215,26 @@ def _merged(rows: Sequence[_Row]) -> Iterator[tuple[dict[str, Any] | str, dateti
         events: list[dict[str, Any] | str] = []
         newest: dict[str, list[dict[str, str]]] = {}
         for row in group:
-            if isinstance(row.event, str) or row.ticker is None:
+            if isinstance(row.event, str) or not row.tickers:
                 events.append(row.event)
                 continue
-            company = {"name": row.ticker, "ticker": row.ticker}
+            named = [{"name": ticker, "ticker": ticker} for ticker in row.tickers]
             rest = json.dumps(row.event, sort_keys=True)
             companies = newest.get(rest)
-            if companies is None or company in companies or len(companies) == MAXIMUM_COMPANIES:
+            if (
+                companies is None
+                or any(company in companies for company in named)
+                or len(companies) + len(named) > MAXIMUM_COMPANIES
+            ):
                 companies = newest[rest] = []
                 events.append(row.event | {"entities": companies})
-            companies.append(company)
+            companies += named
         for event in events:
             yield event, moment
 
 
-def _event(row: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """The row with its fields named as the stream knows them, and what its ticker column says."""
+def _event(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The row with its fields named as the stream knows them, and the tickers of its column, one or a list."""
     event = dict(row)
     body, headline = _given(event, BODY_FIELDS), _given(event, HEADLINE_FIELDS)
     _rename(event, _given(event, TIME_FIELDS), "time")
@@ -227,8 +242,10 @@ def _event(row: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
     if body and headline and isinstance(event[headline], str) and not event.get("title"):
         _rename(event, headline, "title")
     column = _given(event, TICKER_FIELDS)
-    ticker = None if column is None else str(event.pop(column))
-    return event, None if "entities" in event else ticker
+    given = None if column is None else event.pop(column)
+    values = given if isinstance(given, list) else [given]
+    tickers = dict.fromkeys(str(value) for value in values if value not in (None, ""))
+    return event, [] if event.get("entities") else list(tickers)
 
 
 def _given(event: Mapping[str, Any], fields: Sequence[str]) -> str | None:
@@ -241,9 +258,9 @@ def _rename(event: dict[str, Any], field: str | None, name: str) -> None:
         event[name] = event.pop(field)
 
 
-def _time_of(event: Mapping[str, Any]) -> datetime | None:
+def _time_of(event: Mapping[str, Any], field: str) -> datetime | None:
     try:
-        return _MOMENT.validate_python(event["time"]) if event.get("time") is not None else None
+        return _MOMENT.validate_python(event[field]) if event.get(field) is not None else None
     except ValidationError:
         return None
 

@@ -72,6 +72,27 @@ def test_rows_that_name_their_companies_themselves_are_events_each(tmp_path: Pat
     assert values(read_items(written(tmp_path, "a.jsonl", f"{json.dumps(row)}\n" * 2))) == [row, row]
 
 
+@pytest.mark.parametrize("entities", [[], None])
+def test_a_ticker_beside_companies_that_are_none_is_the_company(tmp_path: Path, entities: object) -> None:
+    row = {"time": 1, "text": "sell", "entities": entities, "ticker": "A"}
+    assert tickers(read_items(written(tmp_path, "a.jsonl", json.dumps(row)))) == [["A"]]
+
+
+def test_companies_that_a_row_names_go_before_its_ticker(tmp_path: Path) -> None:
+    row = {"time": 1, "text": "sell", "entities": [{"name": "Acme"}]}
+    assert values(read_items(written(tmp_path, "a.jsonl", json.dumps(row | {"ticker": "A"})))) == [row]
+
+
+def test_a_list_of_tickers_is_a_company_each(tmp_path: Path) -> None:
+    rows = [
+        {"time": 1, "text": "sell", "symbol": symbols}
+        for symbols in (["A", "B", "A"], "C", ["D", "A"], 600519, [], [None, ""])
+    ]
+    items = read_items(written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows))))
+    assert tickers(items[:2]) == [["A", "B", "C"], ["D", "A", "600519"]]
+    assert values(items[2:]) == [{"time": 1, "text": "sell"}] * 2
+
+
 def test_two_equal_comments_without_a_ticker_are_two_events(tmp_path: Path) -> None:
     file = written(tmp_path, "a.jsonl", '{"time": 1, "text": "sell"}\n' * 2)
     assert len(read_items(file)) == 2
@@ -102,6 +123,12 @@ def test_a_body_goes_before_a_headline_which_is_then_the_title(
     tmp_path: Path, row: dict[str, object], read: dict[str, object]
 ) -> None:
     assert values(read_items(written(tmp_path, "a.jsonl", json.dumps(row)))) == [read]
+
+
+def test_a_comma_behind_the_last_field_of_a_csv_row_does_no_harm(tmp_path: Path) -> None:
+    assert values(read_items(written(tmp_path, "a.csv", "time,text\n1,up,\n"))) == [
+        {"time": "1", "text": "up"}
+    ]
 
 
 def test_a_title_is_enough_for_a_csv_file(tmp_path: Path) -> None:
@@ -143,6 +170,7 @@ def test_a_line_that_is_no_event_is_left_for_the_stream_to_judge(tmp_path: Path)
         ("a.csv", "time,body\n1,x\n", "no column with the text"),
         ("a.csv", "", "no column with the text"),
         ("a.jsonl", "\n", "holds no events"),
+        ("a.csv", "time,text\n1,up\n2,fell, again\n", r"a\.csv, line 3: more fields than the 2 columns"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_in_one_message(

@@ -12,7 +12,7 @@ import click
 from pydantic import TypeAdapter
 
 from stream.backtest.inputs import printable
-from stream.backtest.page import Run, page
+from stream.backtest.page import Run, number_of, page
 from stream.backtest.play import play_counts, play_events
 from stream.backtest.tuning import BUDGETS, SHORTEST, propose, try_budget
 from stream.command import UsageError, config_option, make_folder, reports_errors
@@ -47,7 +47,12 @@ def _cache_file(settings: Settings, *, wanted: bool) -> Path | None:
 
 @click.command()
 @history_options
-@click.option("--json", "as_json", is_flag=True, help="Print one alert a line and write no files.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help=f"Print each surge of an alert as a line; write no {ALERTS} and no {PAGE}.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -94,10 +99,11 @@ def backtest(
                 click.echo(json.dumps(by | _plain(alert), ensure_ascii=False))
         return
     runs = [Run(name, test.alerts, test.windows) for name, test in zip(names, tests, strict=True)]
-    fired = [f"{run.name}: alerts that fired: {len(run.alerts)}" for run in runs]
+    fired = [_fired(run) for run in runs]
     title = f"Backtest of {', '.join(printable(file.name) for file in files)}"
-    (out / ALERTS).write_bytes(_ALERTS.dump_json(list(runs[0].alerts), indent=2, exclude_none=True) + b"\n")
-    (out / PAGE).write_text(page(title, [*lines, *fired], runs), encoding="utf-8")
+    alerts = _ALERTS.dump_json(list(runs[0].alerts), indent=2, exclude_none=True) + b"\n"
+    _write(out / ALERTS, alerts)
+    _write(out / PAGE, page(title, [*lines, *fired], runs).encode())
     for line in lines:
         click.echo(line)
     for told, run in zip(fired, runs, strict=True):
@@ -154,6 +160,19 @@ def tune_alerts(
     click.echo(f"spikes:\n  false_alarms_per_day: {proposal.budget:g}")
     if proposal.minimum_severity is not Severity.YELLOW:
         click.echo(f"and a rule:\n  - {{name: tuned, minimum_severity: {proposal.minimum_severity.value}}}")
+
+
+def _fired(run: Run) -> str:
+    alerts = number_of(run.alerts)
+    again = len(run.alerts) - alerts
+    return f"{run.name}: alerts that fired: {alerts}" + (f", reopened: {again}" if again else "")
+
+
+def _write(file: Path, content: bytes) -> None:
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"cannot write {file}: {error.strerror}") from error
 
 
 def _plain(alert: Alert) -> dict[str, Any]:

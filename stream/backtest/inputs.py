@@ -116,17 +116,16 @@ class Feed:
             if str(scored.position) in self._counted:
                 return f"the scored event {scored.position} was there before"
             self._counted.add(str(scored.position))
-            time = self._place(scored.time, item)
+            time = self._place(scored.time, item, min(scored.scored_at, datetime.now(UTC)))
             placed = scored.model_copy(update={"position": position})
             return Observed(time, observe(placed, time), scored.bundle)
         decoded = decode(item.value, maximum_bytes=self._settings.score.maximum_event_bytes)
         if not isinstance(decoded, Decoded):
             return f"{decoded.reason.value}: {decoded.detail}"
-        time = self._place(decoded.event.time, item)
+        time = self._place(decoded.event.time, item, datetime.now(UTC))
         return accept(decoded.event, decoded.text, position, time, self._watchlist)
 
-    def _place(self, told: datetime | None, item: Item) -> datetime:
-        wall = datetime.now(UTC)
+    def _place(self, told: datetime | None, item: Item, wall: datetime) -> datetime:
         return self._clock.place(told, item.time or self._first, wall)[0]
 
     def _judge(self, entries: Sequence[Accepted]) -> Sequence[Result]:
@@ -174,7 +173,9 @@ def _scored(value: bytes) -> ScoredEvent | None:
     if b'"sentiment_probabilities"' not in value:
         return None
     try:
-        return ScoredEvent.model_validate(json.loads(value))
+        # A lone surrogate, which only the escaped form can hold, cannot be written again.
+        text = json.dumps(json.loads(value), ensure_ascii=False).encode("utf-8", "replace")
+        return ScoredEvent.model_validate_json(text)
     except (ValueError, RecursionError):
         return None
 

@@ -4,6 +4,7 @@ The page is one file: pictures are SVG inside it, and it needs neither scripts n
 """
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,12 +41,16 @@ class Run:
     windows: Sequence[Window]
 
 
+def number_of(alerts: Sequence[Alert]) -> int:
+    """How many alerts those are: one that was reopened is one, though each of its surges is there."""
+    return len({alert.id for alert in alerts})
+
+
 def page(title: str, summary: Sequence[str], runs: Sequence[Run]) -> str:
     """The page as HTML; with several runs each subject shows them one under the other."""
-    counts: dict[str, int] = {}
-    for run in runs:
-        for alert in run.alerts:
-            counts[alert.subject] = counts.get(alert.subject, 0) + 1
+    counts = Counter(
+        subject for run in runs for subject, _ in {(alert.subject, alert.id) for alert in run.alerts}
+    )
     subjects = sorted(counts, key=lambda subject: (-counts[subject], subject))
     lines = [
         "<!doctype html>",
@@ -62,7 +67,7 @@ def page(title: str, summary: Sequence[str], runs: Sequence[Run]) -> str:
         for run in runs:
             alerts = [alert for alert in run.alerts if alert.subject == subject]
             if len(runs) > 1:
-                lines.append(f"<h3>{escape(run.name)}: {len(alerts)} alerts</h3>")
+                lines.append(f"<h3>{escape(run.name)}: {number_of(alerts)} alerts</h3>")
             lines.append(picture([row for row in run.windows if row.subject == subject], alerts))
             lines += ["<ul>", *map(_item, alerts), "</ul>"]
     if len(subjects) > SHOWN:

@@ -54,13 +54,11 @@ def play_events(
 
 
 def _tell_refusals(tally: Tally) -> None:
+    told = f"events refused: {tally.refused:,} of {tally.events:,}, the first in {tally.first_refusal}"
     if tally.refused == tally.events:
-        raise UsageError(f"all {tally.events:,} events were refused, the first in {tally.first_refusal}")
+        raise UsageError(told)
     if tally.refused:
-        click.echo(
-            f"downtick: events refused: {tally.refused:,} of {tally.events:,}, the first in {tally.first_refusal}",
-            err=True,
-        )
+        click.echo(f"downtick: {told}", err=True)
 
 
 def _reading(settings: Settings) -> tuple[object, ...]:

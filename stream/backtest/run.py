@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from stream.records import Alert, AlertState, Observation, Observations, Severity, Window
+from stream.records import Alert, AlertState, Observation, Observations, Window
 from stream.rules import Rules
 from stream.spikes.settings import SpikeSettings
 from stream.watch.keeper import Change, Partition
@@ -12,7 +12,6 @@ TICK = timedelta(seconds=60)
 """How often time passes while something is alerted; live it is every second or so."""
 LONGEST_END = timedelta(days=3)
 """After the last event no alert lives longer than this."""
-_RANK = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Backtest:
@@ -25,16 +24,22 @@ class Backtest:
         self._reached: datetime | None = None
         self._ticked: datetime | None = None
         """Kept apart from `_reached`: in a busy stream events come more often than ticks."""
-        self._alerts: dict[str, Alert] = {}
-        self._worst: dict[str, Alert] = {}
-        """Of each alert that was told to fire the revision that shows it most clearly."""
+        self._latest: dict[str, Alert] = {}
+        """The latest revision of each alert."""
+        self._reopened: dict[str, dict[str, datetime]] = {}
+        """When the latest surge of an alert that was reopened began, and when it fired."""
+        self._surges: dict[tuple[str, datetime | None], Alert] = {}
+        """What was told last of each surge, by its alert and when it fired."""
         self._windows: dict[str, Window] = {}
 
     @property
     def alerts(self) -> list[Alert]:
-        """Each alert that fired and was told, in the order of firing: at its worst, and with how it ended."""
-        fired = [self._at_its_worst(last) for last in self._alerts.values() if last.id in self._worst]
-        return sorted(fired, key=lambda alert: (alert.fired_at or alert.started_at, alert.subject))
+        """Each surge of which it was told that its alert fires, in the order of firing and with how it ended.
+
+        An alert that is reopened fires again: it is there once for each of its surges, with that one's own times.
+        """
+        surges = self._surges.values()
+        return sorted(surges, key=lambda alert: (alert.fired_at or alert.started_at, alert.subject))
 
     @property
     def length(self) -> timedelta:
@@ -78,14 +83,6 @@ class Backtest:
             self._last = self._reached
             self.pass_to(self._reached + LONGEST_END)
 
-    def _at_its_worst(self, last: Alert) -> Alert:
-        worst = self._worst[last.id]
-        if last.muted is None and _badness(last) >= _badness(worst):
-            return last
-        # An alert that was reopened is judged anew, and may end milder than it began, or in quiet hours.
-        ended = {name: getattr(last, name) for name in ("state", "revision", "updated_at", "resolved_at")}
-        return worst.model_copy(update=ended)
-
     def _tick(self, time: datetime) -> None:
         self._ticked = time
         self._keep(self._subjects.pass_time(time))
@@ -93,14 +90,22 @@ class Backtest:
     def _keep(self, changes: Iterable[Change]) -> None:
         for change in changes:
             for alert in change.alerts:
-                self._alerts[alert.id] = alert
-                worst = self._worst.get(alert.id)
-                fired = alert.state is AlertState.FIRING or worst is not None
-                if fired and alert.muted is None and (worst is None or _badness(alert) >= _badness(worst)):
-                    self._worst[alert.id] = alert
+                self._hear(alert)
             self._windows.update({row.key: row for row in change.windows})
 
-
-def _badness(alert: Alert) -> tuple[int, float, int]:
-    # Of two surges that are both too improbable for a number the larger one.
-    return _RANK[alert.severity], -alert.probability, alert.peak_negative
+    def _hear(self, alert: Alert) -> None:
+        """Keep a revision as what is known of its surge, if that was told."""
+        before = self._latest.get(alert.id)
+        self._latest[alert.id] = alert
+        if before is not None and before.fired_at and before.resolved_at:
+            # The record keeps the times of the first surge.
+            began = alert.updated_at - timedelta(seconds=alert.window_seconds)
+            self._reopened[alert.id] = {
+                "started_at": max(began, before.resolved_at),
+                "fired_at": alert.updated_at,
+            }
+        surge = alert.model_copy(update=self._reopened.get(alert.id))
+        place = surge.id, surge.fired_at
+        told = alert.state is AlertState.FIRING and alert.muted is None
+        if told or (alert.state is AlertState.RESOLVED and place in self._surges):
+            self._surges[place] = surge

@@ -38,8 +38,9 @@ class Proposal:
 
 
 def try_budget(budget: float, alerts: Sequence[Alert], length: timedelta) -> Trial:
-    """What the alerts of a history of that length come to."""
-    counts = Counter(alert.severity for alert in alerts)
+    """What the alerts of a history of that length come to; one that was reopened is one, by its worst surge."""
+    mildest_first = sorted(alerts, key=lambda alert: list(Severity).index(alert.severity))
+    counts = Counter({alert.id: alert.severity for alert in mildest_first}.values())
     return Trial(budget, {severity: counts[severity] * (_WEEK / length) for severity in Severity})
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from count_files import START, write_counts
+from count_files import AGAIN, FIRST, START, write_counts, write_two_surges
 from spike_streams import BUNDLE, ORDINARY, WEEK, at, observation, surge
 from spike_streams import Feed as Stream
 
@@ -130,7 +130,7 @@ def test_scored_events_alert_as_the_raw_ones_do(
         position = Position(topic="news.raw", partition=0, offset=number)
         accepted = accept(event, event.text, position, event.time, Watchlist([]))
         (judgement,) = tiny_engine.judge([accepted.question])
-        one, _ = compose(accepted, judgement, bundle="b" * 16, scored_at=START)
+        one, _ = compose(accepted, judgement, bundle="b" * 16, scored_at=event.time)
         scored.append(json.loads(one.to_bytes()))
     again = run(write_events(tmp_path / "scored.jsonl", scored), "--json", DOWNTICK_BUNDLE="/nowhere")
     assert again.exit_code == 0, again.output
@@ -145,11 +145,12 @@ def test_scored_events_count_each_once_whatever_the_order_of_their_offsets(
 ) -> None:
     rows = []
     for number in range(40):
-        event = NewsEvent(text=f"fine {number}", time=START + timedelta(minutes=number))
+        time = START + timedelta(minutes=number)
+        event = NewsEvent(text=f"fine {number}", time=time)
         position = Position(topic="news.raw", partition=0, offset=40 - number)
-        accepted = accept(event, event.text, position, START + timedelta(minutes=number), Watchlist([]))
+        accepted = accept(event, event.text, position, time, Watchlist([]))
         (judgement,) = tiny_engine.judge([accepted.question])
-        one, _ = compose(accepted, judgement, bundle="b" * 16, scored_at=START)
+        one, _ = compose(accepted, judgement, bundle="b" * 16, scored_at=time)
         rows.append(json.loads(one.to_bytes()))
     file = write_events(tmp_path / "scored.jsonl", [*rows, rows[7] | {"text": "fine, sent again"}])
     feed = Feed([file], Settings(), Scorer(Settings()), Watchlist([]))
@@ -238,6 +239,14 @@ def test_a_folder_that_cannot_be_written_to_is_named_before_the_work(tmp_path: P
     assert f"cannot write to {tmp_path / 'plain' / 'out'}: Not a directory" in result.output
 
 
+@pytest.mark.parametrize("name", ["alerts.json", "report.html"])
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "out" / name).mkdir(parents=True)
+    result = run("--counts", write_counts(tmp_path / "acme.csv", days=1), "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert f"cannot write {tmp_path / 'out' / name}: Is a directory" in result.output
+
+
 def test_what_was_muted_is_told_when_its_quiet_hours_end_however_busy_the_stream_is() -> None:
     quiet = QuietHours.model_validate({"from": "22:00", "to": "07:00"})
     test = Backtest(SpikeSettings(), Rules([Rule(name="night", quiet_hours=quiet)]))
@@ -276,22 +285,45 @@ def scored_event(number: int, time: datetime = START, **fields: object) -> dict[
     return json.loads(event.to_bytes()) | fields
 
 
-@pytest.mark.parametrize("again", [1, 5])
-def test_an_alert_that_was_reopened_is_shown_as_it_was_at_its_worst(again: int) -> None:
-    backtest = Backtest(SpikeSettings(volume_only=True))
-    minutes = {day * 24 * 60 + 15 * quarter: 1 for day in range(14) for quarter in range(96)}
-    end = 14 * 24 * 60
-    minutes |= {end + minute: 20 for minute in range(30)}
-    # Later than the longest window reaches back.
-    minutes |= {end + 480 + minute: again for minute in range(14)}
-    for minute, negatives in sorted(minutes.items()):
-        backtest.count(START + timedelta(minutes=minute), "x", negatives)
-    backtest.finish()
-    [alert] = backtest.alerts
-    assert (alert.severity.value, alert.state.value) == ("red", "resolved")
-    assert alert.peak_negative == 200, "in ten minutes of the first surge"
-    assert alert.resolved_at is not None
-    assert alert.resolved_at > START + timedelta(minutes=end + 480)
+@pytest.mark.parametrize(("first", "again"), [(20, 1), (1, 20)])
+def test_an_alert_that_was_reopened_is_told_with_each_of_its_surges(
+    tmp_path: Path, first: int, again: int
+) -> None:
+    result = run("--counts", "--json", write_two_surges(tmp_path / "x.csv", first, again))
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len({each["id"] for each in told}) == 1
+    for each, begin, negatives in zip(told, (FIRST, AGAIN), (first, again), strict=True):
+        start, fired, end = (datetime.fromisoformat(each[key]) for key in ("start", "fired_at", "end"))
+        assert begin <= fired < begin + timedelta(minutes=30)
+        assert start <= fired < end < begin + timedelta(hours=4)
+        assert 10 * negatives <= each["peak"] <= 32 * negatives
+    assert told[0]["end"] <= told[1]["start"]
+
+
+def test_what_is_told_of_a_surge_stays_when_its_alert_is_reopened(tmp_path: Path) -> None:
+    file = write_two_surges(tmp_path / "x.csv", 1, 20)
+    whole = run("--counts", "--json", file).stdout.splitlines()
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    file.write_text("".join(lines[:-30]), encoding="utf-8")
+    assert run("--counts", "--json", file).stdout.splitlines() == whole[:1]
+
+
+def test_an_alert_that_was_reopened_counts_once(tmp_path: Path) -> None:
+    result = run("--counts", write_two_surges(tmp_path / "x.csv", 20, 5), "--out", tmp_path / "out")
+    assert "default settings: alerts that fired: 1, reopened: 1\n" in result.output
+    assert result.output.count(" x: ") == 2
+
+
+def test_a_surge_in_a_night_of_which_every_row_says_none_is_found(tmp_path: Path) -> None:
+    night = START + timedelta(days=15, hours=2)
+    moments = [START + timedelta(minutes=5 * row) for row in range(15 * 288 + 48)]
+    rows = [(time, 8 if time == night else 2 if 8 <= time.hour < 20 else 0) for time in moments]
+    file = tmp_path / "x.csv"
+    file.write_text(
+        "timestamp,value\n" + "".join(f"{time},{value}\n" for time, value in rows), encoding="utf-8"
+    )
+    alerts = [json.loads(line) for line in run("--counts", "--json", file).stdout.splitlines()]
+    assert night in {datetime.fromisoformat(alert["fired_at"]) for alert in alerts}
 
 
 def test_an_event_from_the_future_is_counted_where_the_stream_has_got_to(tmp_path: Path) -> None:
@@ -300,12 +332,28 @@ def test_an_event_from_the_future_is_counted_where_the_stream_has_got_to(tmp_pat
     assert [each.time for each in feed] == [START.replace(year=2014)] * 2
 
 
+def test_a_scored_event_is_from_the_future_if_it_was_when_it_was_scored(tmp_path: Path) -> None:
+    """What it claims is past by now."""
+    scored_at = START.replace(year=2020)
+    rows = [
+        scored_event(number, START.replace(year=year)) | {"scored_at": scored_at.isoformat()}
+        for number, year in enumerate((2014, 2024, 2015))
+    ]
+    feed = Feed([write_events(tmp_path / "news.jsonl", rows)], Settings(), Scorer(Settings()), Watchlist([]))
+    assert [each.time.year for each in feed] == [2014, 2014, 2015]
+
+
+def test_a_scored_event_with_half_a_character_is_counted(tmp_path: Path) -> None:
+    verdict = {"negative": 0.9, "neutral": 0.05, "positive": 0.05}
+    row = scored_event(0, text="half a smile \ud83d", sentiment="negative", sentiment_probabilities=verdict)
+    result = run(write_events(tmp_path / "news.jsonl", [row]), "--json", "--no-cache")
+    assert (result.exit_code, result.output) == (0, "")
+
+
 def test_where_all_events_are_refused_it_is_said_where_and_why(tmp_path: Path) -> None:
     file = tmp_path / "news.csv"
     file.write_text("date,text\n02.03.2026,a meeting\n03.03.2026,bad day\n", encoding="utf-8")
-    reason = (
-        "all 2 events were refused, the first in news.csv: invalid: time: Input should be a valid datetime"
-    )
+    reason = "events refused: 2 of 2, the first in news.csv: invalid: time: Input should be a valid datetime"
     for arguments in (
         ["backtest", "--json"],
         ["backtest", "--out", tmp_path],

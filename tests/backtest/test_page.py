@@ -51,9 +51,9 @@ def test_without_history_nothing_is_expected() -> None:
     assert expectation([row(0, 1)], top=1) == []
 
 
-def alert(subject: str) -> Alert:
+def alert(subject: str, identifier: str | None = None) -> Alert:
     return Alert(
-        id=subject,
+        id=identifier or subject,
         revision=1,
         subject=subject,
         state=AlertState.FIRING,
@@ -75,3 +75,15 @@ def test_of_subjects_without_a_picture_it_is_said_whose_alerts_the_other_file_ha
     second = [alert(f"entity:{number:02}") for number in range(SHOWN + 2)]
     html = page("Backtest", [], [Run("ours", [], []), Run("theirs", second, [])])
     assert "2 more subjects have alerts; alerts.json has all alerts of ours." in html
+
+
+def test_an_alert_that_was_reopened_is_one_alert_with_several_surges() -> None:
+    html = page("Backtest", [], [Run("ours", [alert("all")] * 2, []), Run("theirs", [], [])])
+    assert "ours: 1 alerts" in html
+    assert html.count("<li>") == 2
+
+
+def test_subjects_with_the_most_alerts_come_first_however_often_an_alert_was_reopened() -> None:
+    alerts = [*[alert("topic:a")] * 3, alert("topic:b", "first"), alert("topic:b", "second")]
+    html = page("Backtest", [], [Run("ours", alerts, [])])
+    assert html.index("<h2>topic:b</h2>") < html.index("<h2>topic:a</h2>")

@@ -1,16 +1,17 @@
 """From a wanted number of alerts a week to settings."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from count_files import write_counts
+from count_files import START, write_counts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.backtest.tuning import Trial, propose
+from stream.backtest.tuning import Trial, propose, try_budget
 from stream.cli import main
-from stream.records import Severity
+from stream.records import Alert, AlertState, Severity
 
 YELLOW, ORANGE, RED = Severity
 
@@ -22,6 +23,26 @@ trials = st.lists(
     ),
     min_size=1,
 )
+
+
+def alert(name: str, severity: Severity) -> Alert:
+    return Alert(
+        id=name,
+        revision=1,
+        subject="all",
+        state=AlertState.RESOLVED,
+        severity=severity,
+        started_at=START,
+        updated_at=START,
+        window_seconds=600,
+        negative=9,
+        total=9,
+        expected_negative=1,
+        expected_share=0.1,
+        probability=1e-9,
+        peak_negative=9,
+        reason="many",
+    )
 
 
 def trial(budget: float, yellow: float, orange: float, red: float) -> Trial:
@@ -48,6 +69,11 @@ def test_where_nothing_fits_nothing_is_proposed() -> None:
 def test_what_is_proposed_never_passes_what_is_wanted(tried: list[Trial], wanted: float) -> None:
     proposal = propose(tried, wanted)
     assert proposal is None or proposal.weekly <= wanted
+
+
+def test_an_alert_that_was_reopened_is_one_alert_by_its_worst_surge() -> None:
+    surges = [alert("once", YELLOW), alert("again", RED), alert("again", YELLOW)]
+    assert try_budget(0.01, surges, timedelta(days=7)).weekly == {YELLOW: 1, ORANGE: 0, RED: 1}
 
 
 def run(*arguments: object) -> tuple[int, str]:

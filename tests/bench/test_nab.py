@@ -1,8 +1,13 @@
 """The public benchmark's rule: what its paper says of it holds of ours."""
 
-import pytest
+from pathlib import Path
 
-from bench.nab import Series, raw_score, score
+import pytest
+from count_files import FIRST, write_two_surges
+
+from bench.nab import Series, detections, raw_score, score
+from stream.backtest.inputs import read_counts
+from stream.spikes.settings import SpikeSettings
 
 SERIES = Series(5_000, [(1_000, 1_100), (3_000, 3_100)])
 
@@ -36,3 +41,9 @@ def test_what_fires_in_the_first_rows_is_not_judged() -> None:
     assert Series(1_000, []).probation == 150
     assert raw_score(SERIES, [10, 749], 0.11) == raw_score(SERIES, [], 0.11)
     assert raw_score(SERIES, [750], 0.11) == raw_score(SERIES, [], 0.11) - 0.11
+
+
+def test_an_alert_that_is_reopened_is_one_detection_where_it_first_fires(tmp_path: Path) -> None:
+    file = write_two_surges(tmp_path / "x.csv", 20, 5)
+    (row,) = detections(file, SpikeSettings())
+    assert read_counts(file)[row][0] == FIRST

@@ -20,6 +20,17 @@ def test_an_alert_from_before_a_surge_hides_it_from_no_detector(monkeypatch: pyt
         assert all(delay is not None and 0 <= delay < 10 for delay in delays)
 
 
+@pytest.mark.parametrize("everything", [False, True])
+def test_where_all_events_grow_alike_there_is_no_surge_and_the_detector_is_quiet(
+    monkeypatch: pytest.MonkeyPatch, *, everything: bool
+) -> None:
+    monkeypatch.setattr(spikes, "RIVALS", {})
+    settings, strictness = SpikeSettings(), {"oracle": -100.0}
+    found = search(("poisson", 1), (30, 1.0), settings, strictness, seed=1, everything=everything)
+    assert all((delay is None) is everything for delay in found[OWN])
+    assert None not in found["oracle"], "who counts but the negatives cries wolf"
+
+
 def test_on_quiet_streams_alerts_within_a_day_count_as_one() -> None:
     bursts = np.concatenate([day * 48 + np.arange(10) / 100 for day in range(4)])
     strictness = calibrated(fixed_threshold(1.0), (0.5, 20), [bursts], 200, warm_up=0, allowed=4)

@@ -70,6 +70,26 @@ def test_the_trend_shows_where_an_alert_was_on():
     assert on == [10, 11]
 
 
+def test_an_alert_that_was_reopened_is_as_severe_in_each_place_as_it_was_there():
+    picture = Picture()
+    for quarter in range(96):
+        picture.take_window(window(BANK, quarter / 4, 1))
+    first = alert(BANK, severity=Severity.YELLOW)
+    for hours, severity, state in (
+        (11, Severity.RED, AlertState.FIRING),
+        (12, Severity.RED, AlertState.RESOLVED),
+        (15, Severity.YELLOW, AlertState.FIRING),
+        (17, Severity.YELLOW, AlertState.RESOLVED),
+    ):
+        picture.take_alert(first)
+        moment = START + timedelta(hours=hours)
+        ended = moment if state is AlertState.RESOLVED else None
+        revision = {"severity": severity, "state": state, "updated_at": moment, "resolved_at": ended}
+        picture.take_alert(first.model_copy(update=revision | {"revision": hours}))
+    on = {place: severity for place, severity in enumerate(row(picture, BANK).severities) if severity}
+    assert on == {10: Severity.RED, 11: Severity.RED, 15: Severity.YELLOW, 16: Severity.YELLOW}
+
+
 def test_a_revision_that_is_not_newer_is_no_news():
     picture = Picture()
     assert picture.take_alert(alert(BANK, revision=2))
