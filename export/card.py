@@ -72,7 +72,7 @@ def _scores(manifest: Manifest, source: Manifest | None) -> list[str]:
         ]
     checkpoint = "before the export" if source is None else "that it was first exported from"
     origin = (
-        f"The checkpoint {checkpoint}, on test rows that it was not trained on; "
+        f"The checkpoint {checkpoint}, on test rows whose labels it did not learn; "
         "`downtick train` writes these figures, and more, into its report."
     )
     parts = [origin]
@@ -163,7 +163,8 @@ def _weakest(manifest: Manifest) -> list[str]:
     lines = []
     for head, groups in manifest.metrics.get("checkpoint", {}).items():
         labels = groups.get("all", {}).get("labels", {})
-        worst = sorted(labels, key=lambda label: labels[label]["f1"])[:3]
+        judged = [label for label in labels if labels[label]["rows"]]
+        worst = sorted(judged, key=lambda label: labels[label]["f1"])[:3]
         if worst:
             named = ", ".join(f"{label} ({labels[label]['f1']:.2f})" for label in worst)
             lines.append(f"- `{head}`: lowest F1 by label: {named}")

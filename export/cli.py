@@ -139,7 +139,7 @@ def _read_notes(path: Path) -> str:
 
 
 def _compare(in_use: Bundle, new: Bundle, rows: list[Row]) -> None:
-    from export.comparison import advice, compare_bundles, lost_heads
+    from export.comparison import advice, compare_bundles, lost_heads, uncompared_heads
 
     try:
         # The new one was fitted to validation rows.
@@ -151,4 +151,5 @@ def _compare(in_use: Bundle, new: Bundle, rows: list[Row]) -> None:
             f"{one.head}: macro-F1 {one.in_use:.4f} in use, {one.new:.4f} new, "
             f"difference {one.low:+.4f} to {one.high:+.4f} ({one.rows:,} rows)"
         )
-    click.echo(advice(differences, lost_heads(in_use, new)))
+    lost = lost_heads(in_use, new)
+    click.echo(advice(differences, lost, uncompared_heads(in_use, differences, lost)))

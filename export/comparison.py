@@ -67,6 +67,12 @@ def lost_heads(in_use: Bundle, new: Bundle) -> list[str]:
     ]
 
 
+def uncompared_heads(in_use: Bundle, differences: Sequence[Difference], lost: Sequence[str]) -> list[str]:
+    """The heads that are not lost, and of which no difference is known."""
+    settled = {one.head for one in differences}.union(lost)
+    return [head.name for head in in_use.manifest.heads if head.name not in settled]
+
+
 def _can_what(new: Head, old: Head) -> bool:
     """Whether the new head tells all that the old one does, in whatever order, and perhaps more."""
     return (new.kind, new.scope) == (old.kind, old.scope) and set(old.labels) <= set(new.labels)
@@ -104,8 +110,10 @@ def _macro_f1(head: Head, logits: Floats, allowed: Bools, possible: Bools) -> fl
     return float(scores_of_kind(head, logits, allowed, possible).get("macro_f1", 0.0))
 
 
-def advice(differences: Sequence[Difference], lost: Sequence[str] = ()) -> str:
-    """Whether to switch, and why, in a sentence; never where a head is `lost`."""
+def advice(
+    differences: Sequence[Difference], lost: Sequence[str] = (), uncompared: Sequence[str] = ()
+) -> str:
+    """Whether to switch, and why, in a sentence; never to where a head is `lost`, or `uncompared`."""
     worse = [one.head for one in differences if one.high < 0]
     better = [one.head for one in differences if one.low > 0]
     faults = []
@@ -117,6 +125,11 @@ def advice(differences: Sequence[Difference], lost: Sequence[str] = ()) -> str:
         return f"stay: the new bundle {' and '.join(faults)}" + (
             f", though better at {', '.join(better)}" if better else ""
         )
+    unknown = f"{', '.join(uncompared)} could not be compared (other labels, or no row with one)"
+    if better and uncompared:
+        return f"undecided: the new bundle is better at {', '.join(better)}, but {unknown}"
     if better:
         return f"switch: the new bundle is better at {', '.join(better)}, and at nothing clearly worse"
-    return "stay: these rows show no clear difference; label more, or judge by other rows"
+    return "stay: these rows show no clear difference; label more, or judge by other rows" + (
+        f"; {unknown}" if uncompared else ""
+    )

@@ -52,6 +52,8 @@ class Reading:
     """Entities that do not stand in their text letter by letter."""
     overlapping: int = 0
     """Labels that are those of another name in or around the same name: they are left out."""
+    patterns: dict[str, str] = field(default_factory=dict)
+    """Of sentences that a pattern makes: the key of the text → that of the pattern."""
     odd: dict[str, Counter[str]] = field(default_factory=dict)
     """Per head: values that the mapping does not know, with their counts."""
 
@@ -81,6 +83,8 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
             if not text:
                 reading.empty += 1
                 continue
+            if data.fill is not None:
+                reading.patterns[text_key(text)] = text_key(record["pattern"])
             gathered = values.setdefault(text, {name: [] for name in data.labels})
             for name, source in data.labels.items():
                 gathered[name] += _named_values(record, source, root / file)
@@ -182,9 +186,9 @@ def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[d
     packed = path.suffix == ".gz"
     try:
         with (
-            gzip.open(path, "rt", encoding="utf-8", newline="")
+            gzip.open(path, "rt", encoding="utf-8-sig", newline="")
             if packed
-            else path.open(encoding="utf-8", newline="") as file
+            else path.open(encoding="utf-8-sig", newline="") as file
         ):
             if (path.with_suffix("") if packed else path).suffix == ".csv":
                 yield from csv.DictReader(file, columns)
@@ -256,9 +260,7 @@ def _known(source: LabelSource, head: Head, name: str) -> frozenset[str]:
 def _target(
     values: list[str], source: LabelSource, head: Head, name: str, odd: Counter[str]
 ) -> Target | None:
-    mapping = source.values
-    if mapping is None and head.taxonomy is not None and name in head.taxonomy.sets:
-        mapping = head.taxonomy.sets[name].values
+    mapping = head.meanings(source, name)
     known = _known(source, head, name)
     meanings: list[str | list[str] | Silence] = []
     for value in values:

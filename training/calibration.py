@@ -3,6 +3,8 @@
 Both are fitted on validation rows, never on test rows.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
@@ -11,8 +13,11 @@ from scipy.special import logit
 from stream.bundle import Head
 from stream.evaluation.scores import Bools, Floats, sigmoid
 
+MINIMUM_ROWS = 20
+"""Below so many rows a temperature would be luck; the head keeps what was fitted to it before."""
+
 MINIMUM_POSITIVES = 10
-"""Below so many positives a tuned threshold would be luck; the label keeps 0.5."""
+"""Below so many positives a tuned threshold would be luck; the label keeps the one that it has."""
 
 LEAST_PRECISION = 0.5
 """A label that is given must be right more often than wrong: F1 alone would give a rare label that
@@ -54,21 +59,24 @@ def _logsumexp(logits: Floats, mask: Bools) -> Floats:
     return result
 
 
-def tune_thresholds(probabilities: Floats, allowed: Bools, possible: Bools) -> list[float]:
+def tune_thresholds(
+    probabilities: Floats, allowed: Bools, possible: Bools, earlier: Sequence[float]
+) -> list[float]:
     """Per label the threshold of the best F1, of counts that are blurred around it, at a precision of at least
-    `LEAST_PRECISION`, on the rows that know it; 0.5 where there is none or too few rows have the label."""
+    `LEAST_PRECISION`, on the rows that know it. The `earlier` one where too few rows have the label; at least
+    0.5 where no threshold is so precise, since the earlier one is not either."""
     thresholds = []
-    for index in range(probabilities.shape[1]):
+    for index, threshold in enumerate(earlier):
         known = possible[:, index]
         gold = allowed[known, index]
         if gold.sum() < MINIMUM_POSITIVES or gold.all():
-            thresholds.append(0.5)
+            thresholds.append(threshold)
         else:
-            thresholds.append(_best_threshold(probabilities[known, index], gold))
+            thresholds.append(_best_threshold(probabilities[known, index], gold) or max(threshold, 0.5))
     return thresholds
 
 
-def _best_threshold(score: Floats, gold: Bools) -> float:
+def _best_threshold(score: Floats, gold: Bools) -> float | None:
     # How far each row is beyond each threshold; a row near it counts in part.
     beyond = logit(np.clip(score, 1e-9, 1 - 1e-9))[:, None] - logit(_THRESHOLDS)
     given = sigmoid(beyond / _BLUR)
@@ -77,7 +85,7 @@ def _best_threshold(score: Floats, gold: Bools) -> float:
     right = over[gold].sum(axis=0)
     f1[(right == 0) | (right < LEAST_PRECISION * over.sum(axis=0))] = 0
     best = int(f1.argmax())
-    return round(float(_THRESHOLDS[best]), 4) if f1[best] else 0.5
+    return round(float(_THRESHOLDS[best]), 4) if f1[best] else None
 
 
 def calibrate(head: Head, logits: NDArray[np.float32], allowed: Bools, possible: Bools) -> Head:
@@ -87,5 +95,5 @@ def calibrate(head: Head, logits: NDArray[np.float32], allowed: Bools, possible:
     update: dict[str, object] = {"temperature": round(temperature, 4)}
     if head.kind == "multi":
         probabilities = sigmoid(exact / temperature)
-        update["thresholds"] = tune_thresholds(probabilities, allowed, possible)
+        update["thresholds"] = tune_thresholds(probabilities, allowed, possible, head.thresholds)
     return head.model_copy(update=update)

@@ -66,7 +66,7 @@ def clean(readings: dict[str, Reading]) -> Cleaned:
             report.duplicates += len(copies) - 1
             row, in_conflict = _merge(copies)
             report.conflicts += in_conflict
-            if row.targets or row.entities:
+            if row.targets or _labels_entities(row):
                 cleaned.rows.append(row)
             else:
                 report.unlabelled += 1
@@ -89,8 +89,12 @@ def _merge(copies: list[Row]) -> tuple[Row, bool]:
         if len(ranked) == 1 or ranked[0][1] > ranked[1][1]:
             targets[head] = ranked[0][0]
     # Places belong to the wording that they were found in.
-    entities = next((row for row in copies if row.entities), copies[0])
+    entities = max(copies, key=lambda row: (_labels_entities(row), bool(row.entities)))
     return replace(entities, targets=targets), in_conflict
+
+
+def _labels_entities(row: Row) -> bool:
+    return any(entity.targets for entity in row.entities)
 
 
 def _remove_leaks(cleaned: Cleaned) -> None:

@@ -121,7 +121,7 @@ class Options(BaseModel):
         description=f"Folder of the data sets' files; by default ${DATA_ROOT_VARIABLE} or here.",
     )
     heads: list[HeadOptions] = Field(min_length=1, description="The heads, as YAML.")
-    data: list[DataSet] = Field(min_length=1, description="The data sets, as YAML.")
+    data: list[DataSet] = Field(default_factory=list, description="The data sets, as YAML.")
     own_labels: list[Path] = Field(
         default_factory=list,
         description="Files of labelled rows as `downtick review` and `calibrate` know them, beside `data`.",
@@ -219,6 +219,8 @@ class Options(BaseModel):
             raise ValueError("learning_heads: with teachers all heads learn")
         if self.layers is not None and any(head.own_layers for head in self.heads):
             raise ValueError("layers: an encoder that is cut can have no head with own_layers")
+        if not self.data and not self.own_labels:
+            raise ValueError("name a set under `data`, or a file under `own_labels`")
         names = [data.name for data in self.data]
         if len(set(names)) < len(names):
             raise ValueError("data: two sets have the same name")
@@ -265,6 +267,12 @@ class Head(BaseModel):
     own_layers: int = 0
     weight: float = 1.0
     taxonomy: Taxonomy | None = None
+
+    def meanings(self, source: LabelSource, name: str) -> dict[str, str | list[str] | Silence | None] | None:
+        """What the values of the set `name` mean; None where each is itself a label."""
+        if source.values is None and self.taxonomy is not None and name in self.taxonomy.sets:
+            return self.taxonomy.sets[name].values
+        return source.values
 
 
 def resolve_heads(options: Options) -> list[Head]:
@@ -313,6 +321,13 @@ def _require_known_labels(sets: Sequence[DataSet], heads: Sequence[Head]) -> Non
                     )
                 elif label not in possible:
                     problems.append(f"  data.{data.name}.labels.{name}: {label!r} is none of `possible`")
+            if head.kind == "single":
+                problems += [
+                    f"  data.{data.name}.labels.{name}: {value!r} means no label at all ([]), which is not for "
+                    "a single head; null says nothing of it"
+                    for value, meaning in (head.meanings(source, data.name) or {}).items()
+                    if meaning == []
+                ]
     if problems:
         raise ConfigurationError("\n".join(["the labels of the sets do not fit the heads:", *problems]))
 
@@ -361,17 +376,17 @@ def _read_values(path: Path, above: frozenset[Path] = frozenset()) -> dict[str, 
 def _anchor(values: dict[str, Any], folder: Path) -> None:
     """Make the paths of files that lie beside the configuration independent of where it is run."""
     if isinstance(values.get("splits"), str):
-        values["splits"] = folder / values["splits"]
+        values["splits"] = (folder / values["splits"]).resolve()
     heads = values.get("heads")
     for head in heads if isinstance(heads, list) else []:
         if isinstance(head, dict) and isinstance(head.get("taxonomy"), str):
-            head["taxonomy"] = folder / head["taxonomy"]
+            head["taxonomy"] = (folder / head["taxonomy"]).resolve()
     sets = values.get("data")
     for data in sets if isinstance(sets, list) else []:
         if not isinstance(data, dict):
             continue
         if isinstance(data.get("label_file"), str):
-            data["label_file"] = folder / data["label_file"]
+            data["label_file"] = (folder / data["label_file"]).resolve()
         if isinstance(data.get("files"), dict):
             data["files"] = {part: _beside(folder, file) for part, file in data["files"].items()}
 

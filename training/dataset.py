@@ -36,7 +36,8 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
     known = set(frozen.sources)
     own = {own_name(file) for file in options.own_labels}
     published = [row for row in cleaned.rows if row.source not in own]
-    rows = split_rows(published, options.valid_share, options.test_share, frozen)
+    patterns = {key: pattern for reading in readings.values() for key, pattern in reading.patterns.items()}
+    rows = split_rows(published, options.valid_share, options.test_share, frozen, patterns)
     rows += _split_own([row for row in cleaned.rows if row.source in own], rows, options)
     if path is not None and frozen.sources != known:
         frozen.write(path)

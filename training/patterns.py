@@ -54,7 +54,8 @@ class Pattern(BaseModel):
 
 
 def fill(pattern: Pattern, times: int) -> Iterator[dict[str, Any]]:
-    """So many sentences of a pattern, always the same ones: `text`, `sentiment`, `entities` and the `figures`.
+    """So many sentences of a pattern, always the same ones: `text`, `sentiment`, `entities`, the `figures`
+    and the `pattern`.
 
     It is up and down in turn, so that nothing but the figures tells which.
     """
@@ -70,7 +71,13 @@ def fill(pattern: Pattern, times: int) -> Iterator[dict[str, Any]]:
         text = text.replace("{company}", company).replace("{now}", now[0]).replace("{then}", then[0])
         sentiment = _sentiment(now[1] - then[1], pattern.better)
         entities = [{"name": name, "sentiment": sentiment} for name in names]
-        yield {"text": text, "sentiment": sentiment, "entities": entities, "figures": [now[0], then[0]]}
+        yield {
+            "text": text,
+            "sentiment": sentiment,
+            "entities": entities,
+            "figures": [now[0], then[0]],
+            "pattern": pattern.text,
+        }
 
 
 def _sentiment(change: float, better: str) -> str:

@@ -1,16 +1,19 @@
 """A run from configuration to calibrated checkpoint and report."""
 
+import filecmp
 import json
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from transformers import TrainerCallback, set_seed
 
 from stream.bundle import Head as BundleHead
@@ -20,7 +23,7 @@ from stream.evaluation.summary import summarise
 from stream.pseudonyms import NO_PSEUDONYMS
 from training.augmentation import NameSwap
 from training.batches import Encoded
-from training.calibration import calibrate
+from training.calibration import MINIMUM_ROWS, calibrate
 from training.configuration import ConfigurationError, Head, Options, resolve_heads
 from training.dataset import Corpus, build_corpus, own_name
 from training.distillation import keep_layers, load_teachers, mix_weights, weights_to_keep
@@ -32,6 +35,7 @@ from training.model import (
     load_tokenizer,
     most_tokens,
     new_classifier,
+    read_description,
     save_checkpoint,
 )
 from training.report import mistakes, write_report
@@ -41,6 +45,11 @@ MODEL = "model"
 TEST_ROWS = "test.jsonl"
 VALID_ROWS = "valid.jsonl"
 CLEANING = "cleaning.json"
+OPTIONS = "options.json"
+
+_HELD_OUT: dict[Split, str] = {"valid": VALID_ROWS, "test": TEST_ROWS}
+_MAY_DIFFER = {"output", "data_root", "device", "threads"}
+"""Options that say where a run is, and not what comes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +65,12 @@ class Prepared:
 
 
 def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prepared:
-    """Read the data and the model, write what was found of the data to the run's folder."""
+    """Read the data and the model; nothing that an earlier run left in the folder is touched."""
     set_seed(options.seed)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     heads = resolve_heads(options)
     corpus = build_corpus(options, heads)
-    options.output.mkdir(parents=True, exist_ok=True)
-    _write_preparation(options, corpus)
-
     tokenizer = load_tokenizer(options.encoder)
     model = new_classifier(options.encoder, heads, options.dropout, options.learning_heads)
     _require_positions(options, model)
@@ -128,15 +134,21 @@ def _fitted(options: Options, heads: Sequence[Head], corpus: Corpus) -> frozense
     return frozenset(
         head.name
         for head in heads
-        if options.learns(head.name) and (head.name in learnt or options.teachers) and head.name in judged
+        if options.learns(head.name)
+        and (head.name in learnt or options.teachers)
+        and judged[head.name] >= MINIMUM_ROWS
     )
 
 
-def _known(rows: Iterable[Row]) -> set[str]:
-    """The heads of which the rows say something."""
-    return {name for row in rows for name in row.targets}.union(
-        *(entity.targets for row in rows for entity in row.entities if entity.spans)
-    )
+def _known(rows: Iterable[Row]) -> Counter[str]:
+    """Of how many texts, or of how many entities, the rows say something, by head."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts.update(row.targets.keys())
+        for entity in row.entities:
+            if entity.spans:
+                counts.update(entity.targets.keys())
+    return counts
 
 
 def _require_positions(options: Options, model: Classifier) -> None:
@@ -158,15 +170,22 @@ def _calibrated(head: BundleHead, logits: NDArray[np.float32], valid: Encoded) -
 def train(options: Options, *, resume: bool) -> Path:
     """Run everything; return the folder of the finished checkpoint.
 
-    With `resume`, goes on from the last checkpoint of the same output folder, if there is one.
+    With `resume`, goes on from the last checkpoint of the same output folder, if there is one. What an earlier
+    run left there is replaced only once this one can begin.
     """
+    options.output.mkdir(parents=True, exist_ok=True)
     checkpoint = last_checkpoint(options.output) if resume else None
-    if not resume and (options.output / "checkpoints").exists():
-        shutil.rmtree(options.output / "checkpoints")
+    if checkpoint is not None:
+        _require_same_run(options, checkpoint)
     prepared = prepare(options)
     corpus, encoded, trainer = prepared.corpus, prepared.encoded, prepared.trainer
+    if checkpoint is not None:
+        _require_same_rows(options.output, corpus)
     # Read before the work, which would be in vain if they did not fit.
     start = weights_to_keep(Path(options.encoder), trainer.classifier) if options.keep_weights else {}
+    if not resume:
+        shutil.rmtree(options.output / "checkpoints")
+    _write_preparation(options, corpus)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     mix_weights(trainer.classifier, start, options.keep_weights)
 
@@ -198,6 +217,54 @@ def train(options: Options, *, resume: bool) -> Path:
         history=trainer.state.log_history,
     )
     return options.output / MODEL
+
+
+def _require_same_run(options: Options, checkpoint: Path) -> None:
+    """Raise `ConfigurationError` where the run of this checkpoint was begun with other options or labels."""
+    file = options.output / OPTIONS
+    try:
+        begun = Options.model_validate_json(file.read_bytes())
+    except ValidationError as error:
+        raise ConfigurationError(
+            f"{file} is not of this version, so the run cannot go on: begin anew without --resume"
+        ) from error
+    labels = {head.name: head.labels for head in read_description(checkpoint).heads}
+    before, now = _resolved(begun.model_dump()), _resolved(options.model_dump())
+    others = [name for name in now if name not in _MAY_DIFFER and before[name] != now[name]] + [
+        f"labels of {head.name}"
+        for head in resolve_heads(options)
+        if labels.get(head.name) != list(head.labels)
+    ]
+    if others:
+        raise ConfigurationError(
+            f"{options.output} was begun otherwise, and cannot go on with other {', '.join(others)}: "
+            f"give those of {file}, or begin anew without --resume"
+        )
+
+
+def _resolved(value: Any) -> Any:
+    """The value with every path in it absolute, since a file goes by many names."""
+    match value:
+        case Path():
+            return value.resolve()
+        case dict():
+            return {key: _resolved(one) for key, one in value.items()}
+        case list():
+            return [_resolved(one) for one in value]
+    return value
+
+
+def _require_same_rows(output: Path, corpus: Corpus) -> None:
+    """Raise `ConfigurationError` where the run of this folder was begun with other validation or test rows."""
+    with TemporaryDirectory() as folder:
+        now = Path(folder) / "rows.jsonl"
+        for split, name in _HELD_OUT.items():
+            write_rows(now, corpus.rows[split])
+            if not filecmp.cmp(now, output / name, shallow=False):
+                raise ConfigurationError(
+                    f"the {split} rows are no longer those of {output / name}, so the run may have learnt some of "
+                    "them: put its splits and its data back, or begin anew without --resume"
+                )
 
 
 def headline(summary: dict[str, Any], heads: list[BundleHead]) -> dict[str, Any]:
@@ -246,9 +313,12 @@ def _round(value: float) -> float:
 def _described(
     options: Options, heads: list[Head], earlier: Sequence[BundleHead], to_fit: Collection[str]
 ) -> list[BundleHead]:
-    """The heads before anything is fitted; those to which nothing will be keep what was fitted to them."""
+    """The heads before anything is fitted; those to which nothing will be keep what was fitted to them, and each
+    label of the others its threshold, until it is tuned."""
     found = []
     for head in heads:
+        known = next((one for one in earlier if one.name == head.name), None)
+        tuned = dict(zip(known.labels, known.thresholds, strict=False)) if known is not None else {}
         untuned = BundleHead(
             name=head.name,
             kind=head.kind,
@@ -256,12 +326,11 @@ def _described(
             scope=head.scope,
             fallback=head.fallback,
             own_layers=head.own_layers,
-            thresholds=[0.5] * len(head.labels) if head.kind == "multi" else [],
+            thresholds=[tuned.get(label, 0.5) for label in head.labels] if head.kind == "multi" else [],
         )
         if head.name in to_fit:
             found.append(untuned)
             continue
-        known = next((one for one in earlier if one.name == head.name), None)
         fitted = {"temperature", "offsets", "thresholds"}
         if known is None or known.model_dump(exclude=fitted) != untuned.model_dump(exclude=fitted):
             if options.learns(head.name):
@@ -323,6 +392,6 @@ def _write_preparation(options: Options, corpus: Corpus) -> None:
     (options.output / CLEANING).write_text(
         json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
     )
-    (options.output / "options.json").write_text(options.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    write_rows(options.output / TEST_ROWS, corpus.rows["test"])
-    write_rows(options.output / VALID_ROWS, corpus.rows["valid"])
+    (options.output / OPTIONS).write_text(options.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    for split, name in _HELD_OUT.items():
+        write_rows(options.output / name, corpus.rows[split])

@@ -199,14 +199,31 @@ class Freeze(TrainerCallback):
     """Lets the heads learn alone for the first passes, only some of them if others are to stay as they are, and
     the embeddings never if they are not to.
 
-    What a random head would have the encoder do is noise, which few examples never mend.
+    What a random head would have the encoder do is noise, which few examples never mend. Early stopping pauses
+    meanwhile, and holds for a run that goes on after it.
     """
 
     def __init__(self, model: Classifier, options: Options, handler: CallbackHandler) -> None:
         self.model = model
         self.options = options
-        # Not the callback itself: a run that goes on has another one in its place.
         self.handler = handler
+
+    @property
+    def _judges(self) -> list[EarlyStoppingCallback]:
+        # Asked for each time: a run that goes on has another one in its place.
+        return [one for one in self.handler.callbacks if isinstance(one, EarlyStoppingCallback)]
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,  # noqa: ARG002
+        state: TrainerState,  # noqa: ARG002
+        control: TrainerControl,
+        **_: Any,
+    ) -> None:
+        # Trainer looks at it after the next update, and takes the best checkpoint as it would have.
+        control.should_training_stop = any(
+            judge.early_stopping_patience_counter >= judge.early_stopping_patience for judge in self._judges
+        )
 
     def on_step_begin(
         self,
@@ -225,9 +242,8 @@ class Freeze(TrainerCallback):
         encoder.requires_grad_(requires_grad=not frozen)
         if frozen:
             # That the heads alone get no better is no reason to stop before the encoder learns.
-            for callback in self.handler.callbacks:
-                if isinstance(callback, EarlyStoppingCallback):
-                    callback.early_stopping_patience_counter = 0
+            for judge in self._judges:
+                judge.early_stopping_patience_counter = 0
         if self.options.freeze_embeddings:
             encoder.get_input_embeddings().requires_grad_(requires_grad=False)
 

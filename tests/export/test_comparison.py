@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tiny_bundle import HEADS, make_tiny_bundle
 
-from export.comparison import Difference, advice, compare_bundles, lost_heads
+from export.comparison import Difference, advice, compare_bundles, lost_heads, uncompared_heads
 from stream.bundle import Bundle
 from stream.evaluation.rows import Row, Target
 
@@ -73,6 +73,17 @@ def test_a_head_is_lost_where_it_or_one_of_its_labels_is_missing(
 ) -> None:
     new = make_tiny_bundle(tmp_path / "b", [HEADS[0].model_copy(update={"labels": labels})])
     assert lost_heads(tiny_bundle, new) == [*lost, *(head.name for head in HEADS[1:])]
+
+
+def test_nobody_is_told_to_switch_while_a_head_was_not_compared(tiny_bundle: Bundle, mute: Bundle) -> None:
+    differences = compare_bundles(mute, tiny_bundle, ROWS)
+    assert uncompared_heads(mute, differences, []) == ["topics"]
+    assert uncompared_heads(mute, differences, ["topics"]) == []
+    assert advice(differences, [], ["topics"]) == (
+        "undecided: the new bundle is better at sentiment, but topics could not be compared "
+        "(other labels, or no row with one)"
+    )
+    assert advice([], [], ["topics"]).startswith("stay: ")
 
 
 def test_nobody_is_told_to_switch_to_a_bundle_that_lacks_a_head() -> None:

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from tiny_checkpoint import HEADS, LABELS, run_export
 
+from export.card import write_card
 from export.conversion import run_session, session
 from export.parity import Parity, compare
 from export.profile import LEAST_ROWS
@@ -242,6 +243,17 @@ def test_the_card_names_data_licences_and_what_the_model_is_not_for(bundles: dic
         "## What the export cost",
     ):
         assert wanted in card
+
+
+def test_a_label_that_no_test_row_has_is_not_named_as_the_weakest(bundles: dict[str, Bundle]) -> None:
+    labels = {
+        name: {"rows": rows, "precision": f1, "recall": f1, "f1": f1}
+        for name, rows, f1 in (("negative", 9, 0.7), ("neutral", 0, 0.0), ("positive", 9, 0.8))
+    }
+    metrics = {"checkpoint": {"sentiment": {"all": {"rows": 18, "labels": labels}}}}
+    manifest = bundles["int8"].manifest.model_copy(update={"metrics": metrics})
+    card = write_card(manifest, Parity(rows=18, heads={}), "")
+    assert "lowest F1 by label: negative (0.70), positive (0.80)\n" in card
 
 
 def test_a_bundle_knows_what_its_training_texts_were_like(bundles: dict[str, Bundle]) -> None:

@@ -167,6 +167,18 @@ def test_a_file_that_cannot_be_read_says_which_and_why(
     assert "set.jsonl" in str(caught.value)
 
 
+def test_a_table_that_begins_with_a_byte_order_mark_has_its_first_column(tmp_path: Path) -> None:
+    (tmp_path / "set.csv").write_text("text,sentiment\nprofit falls,negative\n", encoding="utf-8-sig")
+    data = DataSet(
+        name="set",
+        files={"train": Path("set.csv")},
+        licence="MIT",
+        labels={"sentiment": LabelSource(column="sentiment")},
+    )
+    [row] = read_set(data, [SENTIMENT], tmp_path).rows
+    assert row.text == "profit falls"
+
+
 def test_rows_survive_a_file(tmp_path: Path) -> None:
     reading = read(
         tmp_path, [{"text": "业绩下滑", "sentiment": "negative"}], sentiment={"column": "sentiment"}

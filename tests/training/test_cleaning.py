@@ -1,19 +1,21 @@
 """Cleaning says what it did, and splits never share a text."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.evaluation.rows import Row, Split, Target
+from stream.evaluation.rows import Entity, Row, Split, Target
 from training.adapters import Reading
 from training.cleaning import clean, cross_set_conflicts
 from training.identity import text_key
 from training.splits import Frozen, SplitError, split_rows
 
 ALL = frozenset({"negative", "neutral", "positive"})
+BAD = {"entity_sentiment": Target(frozenset({"negative"}), ALL)}
 
 
 def row(text: str, label: str = "neutral", source: str = "set", split: Split | None = None) -> Row:
@@ -44,6 +46,20 @@ def test_a_tie_of_labels_leaves_none() -> None:
     cleaned = clean({"set": Reading([row("Flat.", "neutral"), row("flat", "negative")], read=2)})
     assert cleaned.rows == []
     assert (cleaned.report["set"].conflicts, cleaned.report["set"].unlabelled) == (1, 1)
+
+
+def test_of_copies_the_one_that_labels_its_companies_is_kept() -> None:
+    companies = [(), (Entity("Acme", ((0, 4),), {}),), (Entity("Acme", ((0, 4),), BAD),)]
+    copies = [Row("Acme falls", "set", "en", entities=entities) for entities in companies]
+    assert clean({"set": Reading(copies, read=3)}).rows == copies[2:]
+    texts = [replace(row("Acme falls"), entities=entities) for entities in companies[:2]]
+    assert clean({"set": Reading(texts, read=2)}).rows == texts[1:]
+
+
+def test_a_text_whose_companies_have_no_label_is_unlabelled() -> None:
+    bare = Row("Acme falls", "set", "en", entities=(Entity("Acme", ((0, 4),), {}),))
+    cleaned = clean({"set": Reading([bare], read=1)})
+    assert (cleaned.rows, cleaned.report["set"].unlabelled) == ([], 1)
 
 
 def test_training_texts_that_stand_in_a_published_test_file_are_dropped() -> None:
@@ -111,6 +127,39 @@ def test_a_set_with_a_published_test_file_gives_up_no_training_rows_for_another(
     rows = [*many(100), row("judge by me", split="test")]
     splits = Counter(item.split for item in split_rows(rows, 0.1, 0.2, Frozen()))
     assert splits["test"] == 1
+
+
+def test_the_sentences_of_a_pattern_are_in_one_split_also_those_that_come_later(tmp_path: Path) -> None:
+    rows = many(400)
+    patterns = {text_key(item.text): f"pattern {number // 8}" for number, item in enumerate(rows)}
+
+    def splits(count: int) -> dict[str, set[Split | None]]:
+        frozen = Frozen.read(tmp_path / "splits.tsv") if (tmp_path / "splits.tsv").exists() else Frozen()
+        places: dict[str, set[Split | None]] = {}
+        for item in split_rows(rows[:count], 0.1, 0.2, frozen, patterns):
+            places.setdefault(patterns[text_key(item.text)], set()).add(item.split)
+        frozen.write(tmp_path / "splits.tsv")
+        return places
+
+    # The last pattern has made one sentence of its eight.
+    before = splits(393)
+    assert {split for found in before.values() for split in found} == {"train", "valid", "test"}
+    assert all(len(found) == 1 for found in before.values())
+    assert splits(400) == before
+
+
+def test_splits_that_divide_the_sentences_of_a_pattern_are_refused_until_they_are_drawn_anew() -> None:
+    rows = many(80, "figures")
+    patterns = {text_key(item.text): f"pattern {number // 8}" for number, item in enumerate(rows)}
+    frozen = Frozen()
+    split_rows(rows, 0.1, 0.2, frozen)
+    with pytest.raises(SplitError, match="remove its line `set figures`"):
+        split_rows(rows, 0.1, 0.2, frozen, patterns)
+    frozen.sources.remove("figures")
+    places = {
+        (patterns[text_key(item.text)], item.split) for item in split_rows(rows, 0.1, 0.2, frozen, patterns)
+    }
+    assert len(places) == 10
 
 
 def test_a_damaged_file_of_splits_names_the_line(tmp_path: Path) -> None:

@@ -58,6 +58,25 @@ def test_a_set_that_labels_an_unknown_head_is_named(tmp_path: Path) -> None:
         read_configuration(write_configuration(tmp_path / "run.yaml", options), {})
 
 
+def test_a_value_that_means_no_label_of_a_single_head_is_named(tmp_path: Path) -> None:
+    options = tiny()
+    options["data"][0]["labels"] = {"sentiment": {"column": "sentiment", "values": {"mixed": []}}}
+    options["data"][2]["labels"] = {"topics": {"column": "about", "values": {"weather": []}}}
+    read = read_configuration(write_configuration(tmp_path / "run.yaml", options), {})
+    with pytest.raises(ConfigurationError) as caught:
+        resolve_heads(read)
+    assert "data.news.labels.sentiment: 'mixed' means no label" in str(caught.value)
+    assert "null says nothing" in str(caught.value)
+    assert "weather" not in str(caught.value)
+
+
+def test_a_run_without_any_rows_is_told_where_they_belong(tmp_path: Path) -> None:
+    path = write_configuration(tmp_path / "run.yaml", tiny(data=[]))
+    with pytest.raises(ConfigurationError, match="name a set under `data`, or a file under `own_labels`"):
+        read_configuration(path, {})
+    assert read_configuration(path, {"own_labels": ["mine.jsonl"]}).data == []
+
+
 def test_a_taxonomy_that_maps_to_an_unknown_label_is_named(tmp_path: Path) -> None:
     (tmp_path / "topics.yaml").write_text(
         yaml.safe_dump({"labels": {"a": "x", "b": "y"}, "sets": {"news": {"values": {"A": ["c"]}}}}),
@@ -78,6 +97,17 @@ def test_every_option_is_also_a_flag() -> None:
 def test_a_flag_goes_before_the_file(tmp_path: Path) -> None:
     path = write_configuration(tmp_path / "run.yaml", tiny(batch_size=16))
     assert read_configuration(path, {"batch_size": 4}).batch_size == 4
+
+
+def test_a_configuration_says_the_same_by_whichever_path_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = tiny(splits="splits.tsv")
+    options["heads"][1] = {"name": "topics", "kind": "multi", "taxonomy": "topics.yaml"}
+    options["data"][0]["label_file"] = "labels.jsonl"
+    path = write_configuration(tmp_path / "run.yaml", options)
+    monkeypatch.chdir(tmp_path)
+    assert read_configuration(Path("run.yaml"), {}) == read_configuration(path, {})
 
 
 def test_configurations_that_are_based_on_each_other_are_named(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from tiny_run import write_jsonl
 
 from stream.evaluation.rows import Row
-from training.adapters import DataError, read_set
+from training.adapters import DataError, Reading, read_set
 from training.configuration import DataSet, Head
+from training.identity import text_key
 from training.patterns import Pattern, fill
 
 HEADS = [
@@ -75,7 +76,7 @@ def test_a_pattern_without_two_figures_is_none(text: str) -> None:
         Pattern(text=text, better="higher", figure="amount")
 
 
-def read(tmp_path: Path, patterns: list[dict[str, Any]], part: str = "train") -> list[Row]:
+def reading_of(tmp_path: Path, patterns: list[dict[str, Any]], part: str = "train") -> Reading:
     write_jsonl(tmp_path / "patterns.jsonl", patterns)
     labels = {
         "sentiment": {"column": "sentiment"},
@@ -88,13 +89,25 @@ def read(tmp_path: Path, patterns: list[dict[str, Any]], part: str = "train") ->
         "licence": "MIT",
         "labels": labels,
     }
-    return read_set(DataSet.model_validate(data), HEADS, tmp_path).rows
+    return read_set(DataSet.model_validate(data), HEADS, tmp_path)
+
+
+def read(tmp_path: Path, patterns: list[dict[str, Any]], part: str = "train") -> list[Row]:
+    return reading_of(tmp_path, patterns, part).rows
 
 
 def test_a_set_of_patterns_has_the_sentences_that_they_make(tmp_path: Path) -> None:
     rows = read(tmp_path, [PROFIT.model_dump()])
     assert [row.text for row in rows] == [sentence["text"] for sentence in fill(PROFIT, 6)]
     assert all(row.entities[0].spans for row in rows)
+
+
+def test_a_sentence_is_known_by_the_pattern_that_made_it(tmp_path: Path) -> None:
+    other = PROFIT.model_copy(update={"text": "{company} sold EUR {now} mn, against EUR {then} mn"})
+    reading = reading_of(tmp_path, [PROFIT.model_dump(), other.model_dump()])
+    made = {text_key(row.text): text_key((PROFIT, other)["sold" in row.text].text) for row in reading.rows}
+    assert reading.patterns == made
+    assert len(set(made.values())) == 2
 
 
 def test_nothing_is_learnt_of_figures_that_no_reading_compares_but_all_are_judged(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A whole run: train, be interrupted, go on, calibrate, report."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,13 @@ def test_a_resumed_run_goes_on_from_its_last_checkpoint(finished: Path) -> None:
     assert max(steps) > 35 > min(steps)
 
 
+def test_a_checkpoint_keeps_its_patience_where_the_next_version_looks_for_it(finished: Path) -> None:
+    checkpoint = run.last_checkpoint(finished)
+    assert checkpoint is not None
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    assert set(state["stateful_callbacks"]) == {"EarlyStoppingCallback", "TrainerControl"}
+
+
 def test_a_run_that_was_interrupted_in_a_later_pass_ends_as_one_that_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +124,117 @@ def test_without_a_validation_label_the_last_checkpoint_is_kept_and_it_is_said(
     )
     last = json.loads((states[-1] / "trainer_state.json").read_text(encoding="utf-8"))
     assert last["global_step"] == last["max_steps"], "and no patience ends the run"
+
+
+def test_a_run_that_was_interrupted_after_its_patience_had_ended_learns_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, data = make_encoder(tmp_path / "encoder"), make_data(tmp_path / "data", rows=20)
+    changes = {"epochs": 8, "evaluate_every": 2, "patience": 2}
+    # Nothing gets better.
+    rates = {"learning_rate": 1e-12, "head_learning_rate": 1e-12}
+    options = Options.model_validate(configuration(encoder, data, tmp_path / "out", **changes, **rates))
+
+    def cut(*_: object) -> None:
+        raise InterruptedRunError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "mix_weights", cut)
+        with pytest.raises(InterruptedRunError):
+            run.train(options, resume=False)
+    stopped = run.last_checkpoint(tmp_path / "out")
+    run.train(options, resume=True)
+    assert stopped is not None
+    assert stopped.name == "checkpoint-6"
+    assert run.last_checkpoint(tmp_path / "out") == stopped
+
+
+def test_a_run_goes_on_with_the_options_and_labels_that_it_was_begun_with_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_topics(*labels: str) -> None:
+        taxonomy = {"labels": dict.fromkeys(labels, "what it is")}
+        (tmp_path / "topics.yaml").write_text(yaml.safe_dump(taxonomy, sort_keys=False), encoding="utf-8")
+
+    options = configuration(
+        make_encoder(tmp_path / "encoder"),
+        make_data(tmp_path / "data", rows=20),
+        tmp_path / "out",
+        evaluate_every=2,
+        epochs=1,
+    )
+    options["heads"][1] = {"name": "topics", "kind": "multi", "taxonomy": "topics.yaml"}
+    path = write_configuration(tmp_path / "run.yaml", options)
+    write_topics("money", "crime")
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "Board", lambda _: PowerCut(3))
+        with pytest.raises(InterruptedRunError):
+            run.train(read_configuration(path, {}), resume=False)
+    begun = (tmp_path / "out" / "options.json").read_bytes()
+
+    def resume(*flags: str) -> Any:
+        return CliRunner().invoke(train, ["--config", str(path), "--resume", *flags])
+
+    changed = resume("--learning-rate", "0.001", "--seed", "3", "--threads", "2")
+    assert changed.exit_code == 1
+    assert "cannot go on with other learning_rate, seed: give those of" in changed.output.splitlines()[-1]
+    for labels in (("money", "crime", "weather"), ("crime", "money")):
+        write_topics(*labels)
+        changed = resume()
+        assert changed.exit_code == 1
+        assert "cannot go on with other labels of topics" in changed.output.splitlines()[-1]
+    assert (tmp_path / "out" / "options.json").read_bytes() == begun
+    write_topics("money", "crime")
+    # The same file by another name.
+    monkeypatch.chdir(tmp_path)
+    absolute = str(tmp_path / "topics.yaml").encode()
+    assert absolute in begun
+    (tmp_path / "out" / "options.json").write_bytes(begun.replace(absolute, b"topics.yaml"))
+    assert resume("--threads", "2").exit_code == 0
+
+
+def test_a_run_does_not_go_on_with_rows_held_out_that_it_may_have_learnt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    splits = tmp_path / "splits.tsv"
+    data = make_data(tmp_path / "data", rows=20)
+    changes = {"evaluate_every": 2, "epochs": 1, "splits": str(splits)}
+    options = configuration(make_encoder(tmp_path / "encoder"), data, tmp_path / "out", **changes)
+    path = write_configuration(tmp_path / "run.yaml", options)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "Board", lambda _: PowerCut(3))
+        with pytest.raises(InterruptedRunError):
+            run.train(read_configuration(path, {}), resume=False)
+    begun = splits.read_text(encoding="utf-8")
+    news = (data / "news.jsonl").read_text(encoding="utf-8")
+
+    def refusal() -> str:
+        result = CliRunner().invoke(train, ["--config", str(path), "--resume"])
+        assert result.exit_code == 1
+        return result.output.splitlines()[-1]
+
+    splits.write_text(re.sub("^test\t.*\n", "", begun, count=1, flags=re.MULTILINE), encoding="utf-8")
+    assert refusal().startswith(
+        f"Error: the test rows are no longer those of {tmp_path / 'out' / 'test.jsonl'}"
+    )
+    splits.write_text(begun, encoding="utf-8")
+    (data / "news.jsonl").write_text(news.replace("positive", "neutral"), encoding="utf-8")
+    assert "rows are no longer those of" in refusal()
+
+
+@pytest.mark.parametrize("fault", ["encoder", "keep_weights"])
+def test_a_start_that_fails_leaves_what_an_earlier_run_left(tmp_path: Path, fault: str) -> None:
+    encoder = make_encoder(tmp_path / "encoder")
+    changes: dict[str, Any] = {"encoder": str(tmp_path / "none")} if fault == "encoder" else {fault: 0.5}
+    options = configuration(encoder, make_data(tmp_path / "data", rows=20), tmp_path / "out", **changes)
+    left = ["test.jsonl", "valid.jsonl", "options.json", "cleaning.json", "checkpoints/checkpoint-5/weights"]
+    for name in left:
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text("earlier", encoding="utf-8")
+    result = CliRunner().invoke(train, ["--config", str(write_configuration(tmp_path / "run.yaml", options))])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert {(tmp_path / "out" / name).read_text(encoding="utf-8") for name in left} == {"earlier"}
 
 
 def test_a_head_goes_on_by_its_labels_and_not_by_their_order(finished: Path) -> None:
@@ -193,8 +312,8 @@ def test_heads_of_which_the_rows_say_nothing_are_kept_with_what_was_fitted_to_th
     finished: Path, tmp_path: Path
 ) -> None:
     _, _, before = load_checkpoint(finished / "model")
-    data = make_data(tmp_path / "data", rows=60)
-    options = configuration(finished / "model", data, tmp_path / "out", epochs=1, evaluate_every=2)
+    data = make_data(tmp_path / "data", rows=160)
+    options = configuration(finished / "model", data, tmp_path / "out", epochs=1, evaluate_every=5)
     options["data"] = options["data"][:1]
     _, _, after = load_checkpoint(run.train(Options.model_validate(options), resume=False))
     assert after.heads[0] != before.heads[0]
@@ -218,16 +337,29 @@ def test_words_alone_teach_nothing_to_a_head_that_no_set_labels(finished: Path, 
     assert prepared.description.heads[1:] == before.heads[1:]
 
 
-def test_a_head_that_learns_and_that_no_validation_row_knows_keeps_what_was_fitted_to_it(
-    finished: Path, tmp_path: Path
+@pytest.mark.parametrize("valid_share", [0.0001, 0.15])
+def test_a_head_that_learns_and_that_few_validation_rows_know_keeps_what_was_fitted_to_it(
+    finished: Path, tmp_path: Path, valid_share: float
 ) -> None:
     _, _, before = load_checkpoint(finished / "model")
     data = make_data(tmp_path / "data", rows=40)
     options = configuration(
-        finished / "model", data, tmp_path / "out", epochs=1, evaluate_every=5, valid_share=0.0001
+        finished / "model", data, tmp_path / "out", epochs=1, evaluate_every=5, valid_share=valid_share
     )
     _, _, after = load_checkpoint(run.train(Options.model_validate(options), resume=False))
     assert after.heads == before.heads
+
+
+def test_a_label_whose_threshold_will_be_tuned_has_the_earlier_one_until_then(
+    finished: Path, tmp_path: Path
+) -> None:
+    _, _, before = load_checkpoint(finished / "model")
+    options = configuration(finished / "model", make_data(tmp_path / "data"), tmp_path / "out")
+    options["heads"][1]["labels"] = ["crime", "money", "weather"]
+    prepared = run.prepare(Options.model_validate(options))
+    assert "topics" in prepared.fitted
+    assert before.heads[1].thresholds != [0.5, 0.5]
+    assert prepared.description.heads[1].thresholds == [*before.heads[1].thresholds[::-1], 0.5]
 
 
 def test_only_heads_that_some_test_row_knows_have_figures(finished: Path) -> None:
@@ -438,3 +570,48 @@ def test_own_labels_that_cannot_be_read_end_in_one_message(tmp_path: Path) -> No
     assert result.output.splitlines()[-1].endswith(
         "line 1: sentiment has no label 'awful', only negative, neutral, positive"
     )
+
+
+def test_a_few_rows_are_read_for_training_as_for_calibration(tmp_path: Path) -> None:
+    labels = write_jsonl(
+        tmp_path / "mine.jsonl",
+        [
+            {"title": "Acme warns", "text": "of a loss", "sentiment": "negative"},
+            {"text": "Bolt is not so bad", "negative": False},
+            {"text": "Cobalt wins", "entities": [{"name": "Cobalt", "sentiment": "positive"}]},
+        ],
+    )
+    configs = Path(__file__).parents[2] / "training" / "configs"
+    options = read_configuration(configs / "few.yaml", {"own_labels": [str(labels)], "valid_share": 0.01})
+    corpus = build_corpus(options, resolve_heads(options))
+    texts = {row.text for rows in corpus.rows.values() for row in rows}
+    assert texts == {"Acme warns of a loss", "Bolt is not so bad", "Cobalt wins"}
+
+
+def test_the_open_configuration_reads_the_sets_as_they_are_published(tmp_path: Path) -> None:
+    for name, label in (("sent_train", 1), ("sent_valid", 0)):
+        (tmp_path / "twitter_financial_sentiment").mkdir(exist_ok=True)
+        file = tmp_path / "twitter_financial_sentiment" / f"{name}.csv"
+        file.write_text(f"text,label\n{name} one,{label}\n{name} two,2\n", encoding="utf-8")
+    for name, label in (("topic_train", 5), ("topic_valid", 17)):
+        (tmp_path / "twitter_financial_topic").mkdir(exist_ok=True)
+        file = tmp_path / "twitter_financial_topic" / f"{name}.csv"
+        file.write_text(f"text,label\n{name},{label}\n", encoding="utf-8")
+    for name in ("sentfin", "finentity"):
+        record = {"text": f"Acme rises, says {name}", "entities": [{"name": "Acme", "sentiment": "positive"}]}
+        write_jsonl(tmp_path / name / "train.jsonl", [record])
+    configs = Path(__file__).parents[2] / "training" / "configs"
+    changes = {"data_root": str(tmp_path), "splits": str(tmp_path / "splits.tsv"), "test_share": 0.01}
+    options = read_configuration(configs / "open.yaml", changes)
+    corpus = build_corpus(options, resolve_heads(options))
+    said = {
+        row.text: {label for target in row.targets.values() for label in target.allowed}
+        for rows in corpus.rows.values()
+        for row in rows
+    }
+    assert said["sent_train one"] == {"positive"}
+    assert said["sent_valid one"] == {"negative"}
+    assert said["sent_valid two"] == {"neutral"}
+    assert said["topic_train"] == {"earnings"}
+    assert said["topic_valid"] == {"people"}
+    assert {"Acme rises, says sentfin", "Acme rises, says finentity"} <= set(said)
