@@ -57,12 +57,11 @@ def share_rises(
     hardly rise, and must only not have fallen, by a tenth or more.
 
     The gate stands beside a volume test at a level of some 1e-5, so its own level need not be that strict. But it
-    is looked at again with every event, and in a burst in which all grows alike it must stay closed to the end:
-    at 2 in 1,000 it did in 87 % to 97 % of simulated ones. With ten times the budget it is three times as loose,
-    by the root. Where no more others came than usual there is no such burst, and nothing to keep out: of the
-    surges of a Poisson subject with one negative an hour that volume alone finds, 86 in 100 pass so and 65 by the
-    tail alone, while of such bursts 6 in 100 alert and not 4. If many more passed so, a subject with a season
-    would have more false alarms than were asked for, since what it knows of its nights errs for all events alike.
+    is looked at again with every event, and in a burst in which all grows alike it must stay closed to the end
+    (`python -m bench.spikes power --everything` tells how often it does not). With ten times the budget it is
+    three times as loose, by the root. Where no more others came than usual there is no such burst, and nothing to
+    keep out. If many more passed so, a subject with a season would have more false alarms than were asked for,
+    since what it knows of its nights errs for all events alike.
 
     The Beta-binomial is matched by a binomial of as many trials as have its variance.
     """
