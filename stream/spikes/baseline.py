@@ -180,13 +180,15 @@ class Baseline:
 
     SIZE = 2 * _SLOTS + 3
     """How many numbers its state has."""
+    RECENT = 2
+    """How many more that of late has."""
 
     def __init__(self, half_life_days: float) -> None:
         self._half_life = half_life_days * DAY
         self._late_half_life = min(_LATE_HALF_LIFE, self._half_life / 4)
         self._numbers: Floats = np.zeros(self.SIZE, dtype=np.float32)
         # Of late: weighted negatives, and hours weighted with their season.
-        self._recent: Floats = np.zeros(2, dtype=np.float32)
+        self._recent: Floats = np.zeros(self.RECENT, dtype=np.float32)
         self._view()
         self.dispersion = 1.0
 

@@ -33,15 +33,12 @@ class Dispersion:
         """Dispersion at the scale of the window with that index."""
         return self._ratios[window]
 
-    def learn(self, window: int, count: float, mean: float) -> None:
-        """Take one block's count and its forecast."""
-        self._take(window, (count - mean) ** 2, mean, 1)
+    def learn(self, window: int, difference: float, variance: float, blocks: int = 1) -> None:
+        """Take what one block's count differs from its forecast, and the variance of a Poisson process there.
 
-    def learn_silence(self, window: int, mean: float, blocks: int) -> None:
-        """Take `blocks` empty blocks at once."""
-        self._take(window, blocks * mean**2, blocks * mean, blocks)
-
-    def _take(self, window: int, square: float, mean: float, blocks: int) -> None:
+        Of several `blocks` at once all are alike.
+        """
+        square, mean = blocks * difference**2, blocks * variance
         self._sums[window] *= np.float32(0.5 ** (blocks * self._windows[window] / self._half_life))
         self._sums[window] += np.array([square, mean, blocks], dtype=np.float32)
         self._estimate()

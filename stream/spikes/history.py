@@ -89,6 +89,8 @@ class History:
         self._minutes = Ring(_MINUTE, 3)
         self._baseline = Baseline(settings.half_life_days)
         self.dispersion = Dispersion(self._windows, settings.half_life_days)
+        self.balance = Dispersion(self._windows, settings.half_life_days)
+        """Of the balance between negatives and others, which come in clusters of their own."""
         self.tails = Tails(self._windows, settings.false_alarms_per_day)
         self.clock: int | None = None
         """The newest time seen or said."""
@@ -263,13 +265,30 @@ class History:
                 # The hours of a surge have many such blocks, and are not how counts usually vary.
                 below = 0 if alerted else self._minimum
                 weight = min(counts.weight, max(below, forecast.mean + _USUAL_SPREADS * spread))
-                self.dispersion.learn(window, weight, forecast.mean)
+                self.dispersion.learn(window, weight - forecast.mean, forecast.mean)
+                if not alerted:
+                    self._learn_balance(window, counts)
             block += 1
         silent = min(until, int(believed) // seconds) - block
         if silent > 0 and self._baseline.hours >= _YOUNG_HOURS:
             mean = self.usual(block * seconds, (block + 1) * seconds)
-            self.dispersion.learn_silence(window, mean, silent)
+            self.dispersion.learn(window, mean, mean, silent)
+            self.balance.learn(window, 0.0, 0.0, silent)
         self._blocks[window] = until
+
+    def _learn_balance(self, window: int, counts: Counts) -> None:
+        """Learn what negatives are more or less than the others make one expect.
+
+        Whatever the rate, of single items its square is on average what it is divided by; of clusters, as many
+        times that as their items, on average of all items.
+        """
+        others = counts.total - counts.negative
+        share = self.mixture(counts, in_alert=False).share
+        odds = share / (1 - share)
+        variance = counts.negative + odds**2 * others
+        most = _USUAL_SPREADS * (self.balance[window] * variance) ** 0.5
+        difference = min(most, max(-most, counts.negative - odds * others))
+        self.balance.learn(window, difference, variance)
 
     def _learn_intervals(self, time: int) -> None:
         """Learn the whole hours that the longest window leaves behind when the clock goes to `time`."""
@@ -372,7 +391,9 @@ class History:
         numbers += [*self._minutes.dump(), *self.trend.ring.dump()]
         last, sums = self.tails.dump()
         baseline, recent = self._baseline.dump(), self._baseline.dump_recent()
-        return [*numbers, *last], np.concatenate([baseline, self.dispersion.dump(), sums, recent])
+        return [*numbers, *last], np.concatenate(
+            [baseline, self.dispersion.dump(), sums, recent, self.balance.dump()]
+        )
 
     @property
     def _shape(self) -> tuple[int, ...]:
@@ -386,8 +407,9 @@ class History:
         """
         shape, numbers = tuple(numbers[1 : 1 + numbers[0]]), numbers[1 + numbers[0] :]
         known = Baseline.SIZE + self.dispersion.size
-        # States of earlier versions end behind the dispersion, or behind the tails.
-        tails, recent = floats[known:][: self.tails.size], floats[known + self.tails.size :]
+        # States of earlier versions end behind the dispersion, behind the tails, or behind the level of late.
+        tails, rest = floats[known:][: self.tails.size], floats[known + self.tails.size :]
+        recent, balance = rest[: Baseline.RECENT], rest[Baseline.RECENT :]
         if shape != self._shape:
             # What is behind the baseline has another size then.
             recent = floats[floats.size :]
@@ -404,4 +426,6 @@ class History:
             self._blocks = [self.clock // window + 1 for window in self._windows]
             return
         self.dispersion.load(floats[Baseline.SIZE : known])
+        if balance.size:
+            self.balance.load(balance)
         self.tails.load(numbers[place:], tails)

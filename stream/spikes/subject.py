@@ -196,7 +196,9 @@ class Subject:
         for end in sorted(ends):
             peaks = find_peaks(self._history, self._settings, end, active=active, since=since)
             found = find_surges(peaks, self._history, self._settings, firing=firing)
-            if found:
+            # In an alert volume alone goes on; what would have begun one is counted, or a threshold that is often
+            # reached would make the budget seem used up.
+            if found and (not firing or find_surges(peaks, self._history, self._settings, firing=False)):
                 self._history.tails.count(end)
             findings += found
             findings += find_reached(self._history, self._settings, end, active=active)

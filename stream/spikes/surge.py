@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from stream.spikes.baseline import HOUR, Forecast
+from stream.spikes.baseline import HOUR, Forecast, Mixture
+from stream.spikes.gate import Part, opens
 from stream.spikes.history import GOES_ON, Counts, History
 from stream.spikes.lifecycle import Finding
 from stream.spikes.settings import SpikeSettings
-from stream.spikes.surprise import alarms_per_day, chance_of_others, share_rises, volume_tail
+from stream.spikes.surprise import alarms_per_day, volume_tail
 from stream.spikes.tail import OVER_LEVEL
 
 _SHORTEST_HISTORY_HOURS = 1.0
@@ -29,6 +30,8 @@ class Peak:
     alarms: float
     """How often a day the volume test would meet such a count by chance."""
     probability: float
+    since: int
+    """What came before belongs to another surge."""
     in_alert: bool
 
 
@@ -54,7 +57,7 @@ def find_peaks(
         variance = forecast.variance(history.dispersion[window])
         alarms, tail = alarms_per_day(counts.weight, forecast.mean, variance, seconds)
         if alarms <= history.tails.level:
-            peaks.append(Peak(window, seconds, whole, counts, forecast, alarms, tail, active))
+            peaks.append(Peak(window, seconds, whole, counts, forecast, alarms, tail, since, active))
     return peaks
 
 
@@ -68,16 +71,9 @@ def find_surges(
         excess = history.tails.share(peak.window, peak.alarms)
         if excess > OVER_LEVEL or not _goes_on(peak):
             continue
-        mixture = history.mixture(peak.whole, in_alert=peak.in_alert)
-        if not (firing or settings.volume_only) and not share_rises(
-            counts.negative,
-            counts.total,
-            history_negative=mixture.negative,
-            history_total=mixture.total,
-            others_chance=_chance_of_others(history, settings, counts.end - 1, in_alert=peak.in_alert),
-            false_alarms_per_day=settings.false_alarms_per_day,
-        ):
+        if not (firing or settings.volume_only or _opens(peak, history, settings)):
             continue
+        mixture = history.mixture(peak.whole, in_alert=peak.in_alert)
         findings.append(
             Finding(
                 seconds=peak.seconds,
@@ -125,10 +121,13 @@ def find_reached(history: History, settings: SpikeSettings, end: int, *, active:
 
 def _is_raised(counts: Counts, forecast: Forecast, settings: SpikeSettings, seconds: int) -> bool:
     """The cheap part of the test: enough history, and enough negatives for its expectation."""
+    return counts.weight >= settings.minimum_ratio * forecast.mean and _is_known(forecast, seconds)
+
+
+def _is_known(forecast: Forecast, seconds: int) -> bool:
+    """Whether there is enough history for windows of that length."""
     # Twice the window's own length, and an hour: with less, the first busy minutes would be a surge.
-    return counts.weight >= settings.minimum_ratio * forecast.mean and forecast.history_hours >= max(
-        _SHORTEST_HISTORY_HOURS, 2 * seconds / HOUR
-    )
+    return forecast.history_hours >= max(_SHORTEST_HISTORY_HOURS, 2 * seconds / HOUR)
 
 
 def _goes_on(peak: Peak) -> bool:
@@ -141,17 +140,33 @@ def _goes_on(peak: Peak) -> bool:
     return newest.since(peak.counts.start).weight >= GOES_ON * usual
 
 
-def _chance_of_others(history: History, settings: SpikeSettings, end: int, *, in_alert: bool) -> float:
-    """The least chance, of the windows of all lengths, of so many events that are not negative.
+def _opens(peak: Peak, history: History, settings: SpikeSettings) -> bool:
+    """Whether the gate lets a peak through."""
+    windows = []
+    for window, seconds in enumerate(settings.windows_seconds):
+        whole = history.window(seconds, peak.counts.end - 1)
+        if whole is None:
+            continue
+        counts = whole.since(peak.since)
+        forecast = history.forecast(counts, in_alert=peak.in_alert)
+        # With fewer negatives than make a surge a window says nothing of them, nor does it without history.
+        if window == peak.window or (
+            counts.weight >= settings.minimum_negatives and _is_known(forecast, seconds)
+        ):
+            mixture = history.mixture(counts, in_alert=peak.in_alert)
+            windows.append(_part(counts, forecast, mixture, seconds, history.balance[window]))
+    judged = next(part for part in windows if part.seconds == peak.seconds)
+    return opens(judged, windows, false_alarms_per_day=settings.false_alarms_per_day)
 
-    Of all lengths, since the first minutes of a burst in which all grows may by chance have few of them.
-    """
-    least = 1.0
-    for seconds in settings.windows_seconds:
-        counts = history.window(seconds, end)
-        if counts is not None:
-            mixture = history.mixture(counts, in_alert=in_alert)
-            negatives = history.forecast(counts, in_alert=in_alert).mean * mixture.copies
-            mean = negatives * (1 - mixture.share) / mixture.share
-            least = min(least, chance_of_others(counts.total - counts.negative, mean))
-    return least
+
+def _part(counts: Counts, forecast: Forecast, mixture: Mixture, seconds: int, clustering: float) -> Part:
+    negative = forecast.mean * mixture.copies
+    return Part(
+        seconds=seconds,
+        negative=counts.negative,
+        others=counts.total - counts.negative,
+        expected_negative=negative,
+        expected_others=negative * (1 - mixture.share) / mixture.share,
+        history=mixture.total + 2,
+        clustering=clustering,
+    )

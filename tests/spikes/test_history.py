@@ -117,6 +117,46 @@ def test_rare_stories_of_several_items_each_are_not_taken_for_single_events() ->
     assert 2.0 < float(np.mean(ratios)) < 6.0
 
 
+def _balance(stream: str, rate: float, window: int) -> float:
+    subject = Subject("x", SpikeSettings())
+    for event in draw(stream, np.random.default_rng(1), rate, 28 * 24).observations():
+        subject.observe(event, "simulated")
+    return subject._history.balance[window]
+
+
+def test_the_balance_of_negatives_and_others_varies_as_much_as_their_stories_have_items() -> None:
+    assert 3.0 < _balance("overdispersed", 2, 2) < 6.0
+    assert _balance("poisson", 2, 2) < 1.2
+
+
+def test_a_season_that_negatives_and_others_share_does_not_move_their_balance() -> None:
+    assert _balance("seasonal", 10, 2) < 1.2
+
+
+def test_good_news_and_scandals_hardly_tell_how_the_balance_usually_varies() -> None:
+    feed, subject = Feed(1), Subject("x", SETTINGS)
+    watch(subject, feed.between(0, 14 * 24, negative=1.0, neutral=2.0))
+    before = [subject._history.balance[window] for window in range(3)]
+    watch(subject, feed.between(14 * 24, 14 * 24 + 10, negative=1.0, neutral=60.0))
+    watch(subject, feed.between(14 * 24 + 10, 14 * 24 + 20, negative=30.0, neutral=2.0))
+    watch(subject, feed.between(14 * 24 + 20, 16 * 24, negative=1.0, neutral=2.0))
+    after = [subject._history.balance[window] for window in range(3)]
+    assert max(now / then for now, then in zip(after, before, strict=True)) < 2
+
+
+def test_a_state_of_before_the_balance_was_learned_is_read_and_begins_with_what_is_believed() -> None:
+    feed, subject = Feed(1), Subject("x", SETTINGS)
+    watch(subject, feed.between(0, 7 * 24, negative=1.0, neutral=2.0))
+    numbers, floats = subject._history.dump()
+    again, new = Subject("x", SETTINGS), Subject("x", SETTINGS)
+    again._history.load(numbers, floats[: -subject._history.balance.size])
+    assert [again._history.balance[window] for window in range(3)] == [
+        new._history.balance[window] for window in range(3)
+    ]
+    begin = int(at(7 * 24).timestamp())
+    assert again._history.usual(begin, begin + HOUR) == subject._history.usual(begin, begin + HOUR)
+
+
 def test_the_hours_of_a_surge_do_not_tell_how_counts_usually_vary() -> None:
     """A subject with a negative every five hours, and a scandal of ten hours with two in each ten minutes."""
     feed, subject = Feed(1), Subject("x", SETTINGS)
