@@ -25,6 +25,8 @@ _MORE = 4.0
 # decides.
 _STRICT_BUDGET = 0.1
 _MOSTLY = 0.5
+# So far below that share less and less is asked for.
+_NEARLY = 0.15
 _NOT_FALLEN = 0.9
 
 
@@ -77,12 +79,14 @@ def opens(judged: Part, windows: Iterable[Part], *, false_alarms_per_day: float)
     bursts, such as `python -m bench.spikes power` draws, with `--everything` and without.
 
     Of a subject most of whose events always are negative the share can hardly rise, and must only not have
-    fallen, by a tenth or more. With ten times the budget the gate is three times as loose, by the root.
+    fallen, by a tenth or more; where it is not much less than half, a smaller rise will do. With ten times the
+    budget the gate is three times as loose, by the root.
     """
     usual = judged.expected_negative / (judged.expected_negative + judged.expected_others)
     if usual >= _MOSTLY:
         return judged.negative >= _NOT_FALLEN * usual * (judged.negative + judged.others)
     allowance = 0.5 * math.log(max(1.0, false_alarms_per_day / _STRICT_BUDGET))
-    if judged.evidence[1] > _MORE + judged.wanted - allowance:
+    asked = min(1.0, (_MOSTLY - usual) / _NEARLY)
+    if judged.evidence[1] > asked * (_MORE + judged.wanted - allowance):
         return True
     return all(part.evidence[0] > _ALONE + part.wanted - allowance for part in windows)

@@ -169,5 +169,16 @@ def test_where_most_is_always_negative_the_share_must_only_not_have_fallen() -> 
     assert not opened(replace(part(45, 55), expected_negative=45.0, expected_others=55.0))
 
 
+def test_the_nearer_the_usual_share_is_to_half_the_less_must_it_rise() -> None:
+    """Five negatives within ten minutes and nothing else, where some two an hour come of both kinds together."""
+    opened_at = [
+        opened(part(5, 0, (0.3 * share, 0.3 * (1 - share)), seconds=600, clustering=1.5))
+        for share in (0.3, 0.4, 0.45, 0.49, 0.5, 0.6)
+    ]
+    assert opened_at == sorted(opened_at)
+    assert opened_at[3]
+    assert not opened(part(50, 55, (0.49, 0.51))), "a share that is as usual is no rise"
+
+
 def test_evidence_is_finite_where_nothing_came() -> None:
     assert all(math.isfinite(value) for value in part(0, 0).evidence)
