@@ -49,6 +49,8 @@ _FLAT = 1e-4
 # quarter.
 _LATE_HALF_LIFE = 42 * HOUR
 _UNMOVED_EVENTS = 16
+# A forecast is divided by, and in single precision even a great level may come to nothing in a far season.
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,8 @@ def _season_variance(count: Doubles, expected: Doubles, dispersion: float) -> fl
 class Baseline:
     """A subject's decayed history, learned interval by interval."""
 
+    SLOTS = _SLOTS
+    """In how many hours of two kinds of day it counts."""
     SIZE = 2 * _SLOTS + 3
     """How many numbers its state has."""
     RECENT = 2
@@ -297,7 +301,7 @@ class Baseline:
         unmoved = season.dispersion * _UNMOVED_EVENTS
         moved = (recent + unmoved) / (recent_hours * level + unmoved) if moves else 1.0
         return Forecast(
-            mean=moved * level * season.integral(start, end),
+            mean=max(_LEAST, moved * level * season.integral(start, end)),
             uncertainty=season.dispersion / min(count, recent + unmoved) + season.uncertainty(start, end),
             history_hours=hours,
         )
@@ -326,3 +330,14 @@ class Baseline:
             whole = (self.season.count, self.season.seasonal_hours)
             share = self._late_half_life / self._half_life
             self._recent = np.array([part * share for part in whole], dtype=np.float32)
+
+    @property
+    def counts(self) -> Floats:
+        """Decayed counts by hour of day and kind of day."""
+        return self._counts
+
+    def load_counts(self, other: "Baseline", counts: Floats, recent: Floats) -> None:
+        """Take the watched hours of another, with counts of one's own."""
+        numbers = other.dump().copy()
+        numbers[:_SLOTS] = counts
+        self.load(numbers, recent)

@@ -14,6 +14,7 @@ from stream.spikes.baseline import HOUR, Baseline, Forecast, Mixture, Season
 from stream.spikes.counts import BUCKETS, Ring
 from stream.spikes.dispersion import Dispersion
 from stream.spikes.novelty import UNIT
+from stream.spikes.others import Others
 from stream.spikes.settings import MINUTE_WINDOWS_SECONDS, SpikeSettings
 from stream.spikes.state import Floats
 from stream.spikes.tail import Tails
@@ -89,8 +90,7 @@ class History:
         self._minutes = Ring(_MINUTE, 3)
         self._baseline = Baseline(settings.half_life_days)
         self.dispersion = Dispersion(self._windows, settings.half_life_days)
-        self.balance = Dispersion(self._windows, settings.half_life_days)
-        """Of the balance between negatives and others, which come in clusters of their own."""
+        self.others = Others(self._windows, settings.half_life_days)
         self.tails = Tails(self._windows, settings.false_alarms_per_day)
         self.clock: int | None = None
         """The newest time seen or said."""
@@ -180,6 +180,15 @@ class History:
             learned.total + max(0, before.total - counts.total),
         )
 
+    def expect_others(self, counts: Counts, *, in_alert: bool) -> float:
+        """How many events that are not negative history makes one expect in a window with those counts."""
+        since = self._unlearned_since(counts, in_alert=in_alert)
+        number = 0
+        if since:
+            before = self._unlearned(counts.end)
+            number = max(0, before.total - before.negative - counts.total + counts.negative)
+        return self.others.expect(counts.start, counts.end, since=since, number=number)
+
     def _unlearned_since(self, counts: Counts, *, in_alert: bool) -> int:
         """Where history before a window begins that has not been learned; 0 where there is none to use."""
         since = max(self._since, self._learned * self.trend.ring.seconds)
@@ -266,29 +275,25 @@ class History:
                 below = 0 if alerted else self._minimum
                 weight = min(counts.weight, max(below, forecast.mean + _USUAL_SPREADS * spread))
                 self.dispersion.learn(window, weight - forecast.mean, forecast.mean)
-                if not alerted:
-                    self._learn_balance(window, counts)
+                if alerted:
+                    self.others.balance.learn(window, 0.0, 0.0)
+                else:
+                    self._learn_balance(window, counts, forecast)
             block += 1
         silent = min(until, int(believed) // seconds) - block
         if silent > 0 and self._baseline.hours >= _YOUNG_HOURS:
             mean = self.usual(block * seconds, (block + 1) * seconds)
             self.dispersion.learn(window, mean, mean, silent)
-            self.balance.learn(window, 0.0, 0.0, silent)
+            self.others.balance.learn(window, 0.0, 0.0, silent)
         self._blocks[window] = until
 
-    def _learn_balance(self, window: int, counts: Counts) -> None:
-        """Learn what negatives are more or less than the others make one expect.
-
-        Whatever the rate, of single items its square is on average what it is divided by; of clusters, as many
-        times that as their items, on average of all items.
-        """
-        others = counts.total - counts.negative
-        share = self.mixture(counts, in_alert=False).share
-        odds = share / (1 - share)
-        variance = counts.negative + odds**2 * others
-        most = _USUAL_SPREADS * (self.balance[window] * variance) ** 0.5
-        difference = min(most, max(-most, counts.negative - odds * others))
-        self.balance.learn(window, difference, variance)
+    def _learn_balance(self, window: int, counts: Counts, forecast: Forecast) -> None:
+        negative = forecast.mean * self.mixture(counts, in_alert=False).copies
+        self.others.learn_balance(
+            window,
+            (counts.negative, counts.total - counts.negative),
+            (negative, self.expect_others(counts, in_alert=False)),
+        )
 
     def _learn_intervals(self, time: int) -> None:
         """Learn the whole hours that the longest window leaves behind when the clock goes to `time`."""
@@ -296,26 +301,27 @@ class History:
         until = (time - self._windows[-1]) // HOUR * HOUR // seconds
         if self._learned >= until:
             return
-        season = self._baseline.season
-        self._baseline.dispersion = self.dispersion.near(HOUR)
+        self._baseline.dispersion = self.others.baseline.dispersion = self.dispersion.near(HOUR)
+        seasons = (self._baseline.season, self.others.baseline.season)
         for bucket in range(self._learned, min(until, ring.last + 1)):
-            self._learn_interval(bucket, season)
+            self._learn_interval(bucket, *seasons)
             self._learned = bucket + 1
         gap = (until - self._learned) * seconds
         if gap > 0:
             silent = (self._learned - self._filled) * seconds
             believed = int(self._baseline.believed_silence) - silent
             if believed > 0:
-                self._baseline.learn_silence(self._learned * seconds, min(gap, believed))
-            self._baseline.age(gap)
+                for baseline in (self._baseline, self.others.baseline):
+                    baseline.learn_silence(self._learned * seconds, min(gap, believed))
+            self._age(gap)
             self.tails.age(gap, watched=max(0, min(gap, believed)))
             self._learned = until
 
-    def _learn_interval(self, bucket: int, season: Season) -> None:
+    def _learn_interval(self, bucket: int, season: Season, season_of_others: Season) -> None:
         seconds = self.trend.ring.seconds
         start, end = bucket * seconds, (bucket + 1) * seconds
         counts = Counts(self.trend.ring, bucket, end, _OF_TREND)
-        self._baseline.age(seconds)
+        self._age(seconds)
         if counts.total or (self._rows_from is not None and bucket >= self._rows_from):
             self._filled = bucket
         elif (bucket - self._filled) * seconds > self._baseline.believed_silence:
@@ -333,6 +339,19 @@ class History:
             season=season,
             of_late=counts.weight * min(share, self._share_of_late(bucket)) if alerted else None,
         )
+        others = counts.total - counts.negative
+        self.others.baseline.learn(
+            start,
+            min(seconds, end - self._since),
+            weight=others,
+            negative=0,
+            total=others,
+            season=season_of_others,
+        )
+
+    def _age(self, seconds: float) -> None:
+        self._baseline.age(seconds)
+        self.others.baseline.age(seconds)
 
     def _learn_late(self, time: int, *, weight: float, negative: bool, number: int) -> None:
         """Take late events into an hour that has been learned, unless that is a surge."""
@@ -340,8 +359,13 @@ class History:
         hour = -(-time // HOUR) * HOUR
         if hour < self._since // HOUR * HOUR:
             # The history is longer than it seemed, by the hours of which all was watched.
-            self._baseline.learn_silence(hour, self._since // HOUR * HOUR - hour)
+            for baseline in (self._baseline, self.others.baseline):
+                baseline.learn_silence(hour, self._since // HOUR * HOUR - hour)
             self._since = hour
+        if not negative:
+            self.others.baseline.learn_late(
+                time, self._learned * seconds, weight=float(number), negative=0, total=number
+            )
         grown = self._baseline.hours >= _YOUNG_HOURS
         if negative and grown and self._share_learned(time // seconds) < 1:
             return
@@ -391,29 +415,30 @@ class History:
         numbers += [*self._minutes.dump(), *self.trend.ring.dump()]
         last, sums = self.tails.dump()
         baseline, recent = self._baseline.dump(), self._baseline.dump_recent()
-        return [*numbers, *last], np.concatenate(
-            [baseline, self.dispersion.dump(), sums, recent, self.balance.dump()]
-        )
+        return [*numbers, *last], np.concatenate([baseline, self.dispersion.dump(), sums, recent])
 
     @property
     def _shape(self) -> tuple[int, ...]:
         return (self.trend.ring.seconds, *self._windows)
 
-    def load(self, numbers: Sequence[int], floats: Floats) -> None:
-        """Read what `dump` made.
+    def load(self, numbers: Sequence[int], floats: Floats, others: Floats | None = None) -> None:
+        """Read what `dump` and `others.dump` made; earlier versions had no `others`.
 
         Where intervals were set differently then, the baseline is kept and the rest begins anew; where windows
         were, the counts are kept too.
         """
         shape, numbers = tuple(numbers[1 : 1 + numbers[0]]), numbers[1 + numbers[0] :]
         known = Baseline.SIZE + self.dispersion.size
-        # States of earlier versions end behind the dispersion, behind the tails, or behind the level of late.
-        tails, rest = floats[known:][: self.tails.size], floats[known + self.tails.size :]
-        recent, balance = rest[: Baseline.RECENT], rest[Baseline.RECENT :]
+        # States of earlier versions end behind the dispersion, or behind the tails.
+        tails, recent = floats[known:][: self.tails.size], floats[known + self.tails.size :]
         if shape != self._shape:
             # What is behind the baseline has another size then.
             recent = floats[floats.size :]
         self._baseline.load(floats[: Baseline.SIZE], recent)
+        if others is None:
+            self.others.begin_like(self._baseline)
+        else:
+            self.others.load(others, self._baseline, same_windows=shape == self._shape)
         if shape[0] != self._shape[0]:
             self.begin(numbers[0])
             return
@@ -426,6 +451,4 @@ class History:
             self._blocks = [self.clock // window + 1 for window in self._windows]
             return
         self.dispersion.load(floats[Baseline.SIZE : known])
-        if balance.size:
-            self.balance.load(balance)
         self.tails.load(numbers[place:], tails)

@@ -183,7 +183,7 @@ class Subject:
         """Keep the alert while some window is still near its level, else let it run out."""
         now = self._history.now
         peaks = find_peaks(self._history, self._settings, now, active=True, since=self._cycle.since)
-        found = find_surges(peaks, self._history, self._settings, firing=self._cycle.firing)
+        found, _ = find_surges(peaks, self._history, self._settings, firing=self._cycle.firing)
         if found or find_reached(self._history, self._settings, now, active=True):
             self._cycle.stay(now)
         elif self._cycle.pass_time(now):
@@ -195,10 +195,10 @@ class Subject:
         findings = []
         for end in sorted(ends):
             peaks = find_peaks(self._history, self._settings, end, active=active, since=since)
-            found = find_surges(peaks, self._history, self._settings, firing=firing)
+            found, opened = find_surges(peaks, self._history, self._settings, firing=firing)
             # In an alert volume alone goes on; what would have begun one is counted, or a threshold that is often
             # reached would make the budget seem used up.
-            if found and (not firing or find_surges(peaks, self._history, self._settings, firing=False)):
+            if opened:
                 self._history.tails.count(end)
             findings += found
             findings += find_reached(self._history, self._settings, end, active=active)
@@ -264,6 +264,7 @@ class Subject:
                 "ids": pack_bytes(b"".join(self._ids)),
                 "numbers": pack_integers([len(stories), len(sources), *stories, *sources, *numbers]),
                 "floats": pack_floats(floats),
+                "others": pack_floats(self._history.others.dump()),
                 "proof": self._proof.dump(),
                 "alert": self._cycle.dump(),
                 "past": self._cycle.dump_past(),
@@ -294,7 +295,8 @@ class Subject:
         self._ids.extend(_slices(unpack_bytes(state["ids"]), _ID_BYTES))
         self._novelty.load(signatures, numbers[:stories])
         self._sources.load(numbers[stories : stories + sources])
-        self._history.load(numbers[stories + sources :], unpack_floats(state["floats"]))
+        others = unpack_floats(state["others"]) if "others" in state else None
+        self._history.load(numbers[stories + sources :], unpack_floats(state["floats"]), others)
         self._proof.load(state["proof"])
         self._cycle.load(state["alert"])
         self._cycle.load_past(state.get("past", []))

@@ -1,9 +1,9 @@
 """The test of the windows that end together: which show a surge, or come near one."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stream.spikes.baseline import HOUR, Forecast, Mixture
+from stream.spikes.baseline import HOUR, Forecast
 from stream.spikes.gate import Part, opens
 from stream.spikes.history import GOES_ON, Counts, History
 from stream.spikes.lifecycle import Finding
@@ -62,17 +62,27 @@ def find_peaks(
 
 
 def find_surges(
-    peaks: Iterable[Peak], history: History, settings: SpikeSettings, *, firing: bool
-) -> list[Finding]:
-    """The peaks that are surges, or near one; an alert that is `firing` goes on by volume alone."""
+    peaks: Sequence[Peak], history: History, settings: SpikeSettings, *, firing: bool
+) -> tuple[list[Finding], bool]:
+    """The peaks that are surges, or near one, and whether the gate lets any of them through.
+
+    An alert that is `firing` goes on by volume alone. The peaks end together.
+    """
     findings = []
+    opened = False
+    parts: list[Part] = []
     for peak in peaks:
         counts, forecast = peak.counts, peak.forecast
         excess = history.tails.share(peak.window, peak.alarms)
         if excess > OVER_LEVEL or not _goes_on(peak):
             continue
-        if not (firing or settings.volume_only or _opens(peak, history, settings)):
-            continue
+        if not settings.volume_only:
+            parts = parts or _parts(peak, history, settings)
+            judged = next(part for part in parts if part.seconds == peak.seconds)
+            let_through = opens(judged, parts, false_alarms_per_day=settings.false_alarms_per_day)
+            opened = opened or let_through
+            if not (firing or let_through):
+                continue
         mixture = history.mixture(peak.whole, in_alert=peak.in_alert)
         findings.append(
             Finding(
@@ -87,7 +97,7 @@ def find_surges(
                 ratio=counts.weight / max(forecast.mean, 1e-9),
             )
         )
-    return findings
+    return findings, opened or (settings.volume_only and bool(findings))
 
 
 def find_reached(history: History, settings: SpikeSettings, end: int, *, active: bool) -> list[Finding]:
@@ -140,33 +150,30 @@ def _goes_on(peak: Peak) -> bool:
     return newest.since(peak.counts.start).weight >= GOES_ON * usual
 
 
-def _opens(peak: Peak, history: History, settings: SpikeSettings) -> bool:
-    """Whether the gate lets a peak through."""
-    windows = []
+def _parts(peak: Peak, history: History, settings: SpikeSettings) -> list[Part]:
+    """What the windows that end together with a peak's say of negatives and others, its own among them.
+
+    With fewer negatives than make a surge a window says nothing of them, nor does it without history.
+    """
+    parts = []
     for window, seconds in enumerate(settings.windows_seconds):
-        whole = history.window(seconds, peak.counts.end - 1)
+        whole = history.window(seconds, peak.whole.end - 1)
         if whole is None:
             continue
         counts = whole.since(peak.since)
         forecast = history.forecast(counts, in_alert=peak.in_alert)
-        # With fewer negatives than make a surge a window says nothing of them, nor does it without history.
-        if window == peak.window or (
-            counts.weight >= settings.minimum_negatives and _is_known(forecast, seconds)
-        ):
-            mixture = history.mixture(counts, in_alert=peak.in_alert)
-            windows.append(_part(counts, forecast, mixture, seconds, history.balance[window]))
-    judged = next(part for part in windows if part.seconds == peak.seconds)
-    return opens(judged, windows, false_alarms_per_day=settings.false_alarms_per_day)
-
-
-def _part(counts: Counts, forecast: Forecast, mixture: Mixture, seconds: int, clustering: float) -> Part:
-    negative = forecast.mean * mixture.copies
-    return Part(
-        seconds=seconds,
-        negative=counts.negative,
-        others=counts.total - counts.negative,
-        expected_negative=negative,
-        expected_others=negative * (1 - mixture.share) / mixture.share,
-        history=mixture.total + 2,
-        clustering=clustering,
-    )
+        if counts.weight < settings.minimum_negatives or not _is_known(forecast, seconds):
+            continue
+        mixture = history.mixture(counts, in_alert=peak.in_alert)
+        parts.append(
+            Part(
+                seconds=seconds,
+                negative=counts.negative,
+                others=counts.total - counts.negative,
+                expected_negative=forecast.mean * mixture.copies,
+                expected_others=history.expect_others(counts, in_alert=peak.in_alert),
+                history=mixture.total + 2,
+                clustering=history.others.balance[window],
+            )
+        )
+    return parts

@@ -1,5 +1,7 @@
 """What a subject's past makes one expect, and how much its counts are known to vary."""
 
+import json
+
 import numpy as np
 import pytest
 from spike_streams import SETTINGS, Feed, at, fired, watch
@@ -121,7 +123,7 @@ def _balance(stream: str, rate: float, window: int) -> float:
     subject = Subject("x", SpikeSettings())
     for event in draw(stream, np.random.default_rng(1), rate, 28 * 24).observations():
         subject.observe(event, "simulated")
-    return subject._history.balance[window]
+    return subject._history.others.balance[window]
 
 
 def test_the_balance_of_negatives_and_others_varies_as_much_as_their_stories_have_items() -> None:
@@ -136,24 +138,59 @@ def test_a_season_that_negatives_and_others_share_does_not_move_their_balance() 
 def test_good_news_and_scandals_hardly_tell_how_the_balance_usually_varies() -> None:
     feed, subject = Feed(1), Subject("x", SETTINGS)
     watch(subject, feed.between(0, 14 * 24, negative=1.0, neutral=2.0))
-    before = [subject._history.balance[window] for window in range(3)]
+    before = [subject._history.others.balance[window] for window in range(3)]
     watch(subject, feed.between(14 * 24, 14 * 24 + 10, negative=1.0, neutral=60.0))
     watch(subject, feed.between(14 * 24 + 10, 14 * 24 + 20, negative=30.0, neutral=2.0))
     watch(subject, feed.between(14 * 24 + 20, 16 * 24, negative=1.0, neutral=2.0))
-    after = [subject._history.balance[window] for window in range(3)]
+    after = [subject._history.others.balance[window] for window in range(3)]
     assert max(now / then for now, then in zip(after, before, strict=True)) < 2
 
 
-def test_a_state_of_before_the_balance_was_learned_is_read_and_begins_with_what_is_believed() -> None:
+def test_who_was_only_spoken_ill_of_at_first_is_watched_like_others_weeks_later() -> None:
+    found = 0
+    for seed in range(4):
+        feed, subject = Feed(seed), Subject("x", SETTINGS)
+        watch(subject, feed.between(0, 14 * 24, negative=4.0))
+        watch(subject, feed.between(14 * 24, 28 * 24, negative=3.0, neutral=12.0))
+        found += bool(fired(watch(subject, feed.between(28 * 24, 28 * 24 + 2, negative=24.0, neutral=12.0))))
+    assert found == 4
+
+
+def _expected_others(subject: Subject, end: float) -> float:
+    history = subject._history
+    counts = history.window(HOUR, int(at(end).timestamp()))
+    assert counts is not None
+    return history.expect_others(counts, in_alert=False)
+
+
+def test_others_that_have_doubled_of_late_are_expected_with_no_more_negatives() -> None:
     feed, subject = Feed(1), Subject("x", SETTINGS)
-    watch(subject, feed.between(0, 7 * 24, negative=1.0, neutral=2.0))
-    numbers, floats = subject._history.dump()
-    again, new = Subject("x", SETTINGS), Subject("x", SETTINGS)
-    again._history.load(numbers, floats[: -subject._history.balance.size])
-    assert [again._history.balance[window] for window in range(3)] == [
-        new._history.balance[window] for window in range(3)
-    ]
-    begin = int(at(7 * 24).timestamp())
+    watch(subject, feed.between(0, 20 * 24, negative=5.0, neutral=10.0))
+    assert _expected_others(subject, 20 * 24) == pytest.approx(10, rel=0.15)
+    watch(subject, feed.between(20 * 24, 24 * 24, negative=5.0, neutral=20.0))
+    assert _expected_others(subject, 24 * 24) > 16
+
+
+def test_others_have_hours_of_their_own() -> None:
+    feed, subject = Feed(1), Subject("x", SETTINGS)
+    for day in range(21):
+        watch(subject, feed.between(day * 24, day * 24 + 12, negative=5.0, neutral=20.0))
+        watch(subject, feed.between(day * 24 + 12, day * 24 + 24, negative=5.0, neutral=2.0))
+    watch(subject, feed.between(21 * 24, 21 * 24 + 6, negative=5.0, neutral=20.0))
+    assert _expected_others(subject, 21 * 24 + 6) == pytest.approx(20, rel=0.25)
+    watch(subject, feed.between(21 * 24 + 6, 21 * 24 + 18, negative=5.0, neutral=2.0))
+    assert _expected_others(subject, 21 * 24 + 18) < 5
+    assert subject._history.others.balance[2] < 1.5
+
+
+def test_in_a_state_of_before_others_had_a_history_they_have_the_hours_of_the_negatives() -> None:
+    feed, subject = Feed(1), Subject("x", SETTINGS)
+    watch(subject, feed.between(0, 14 * 24, negative=5.0, neutral=10.0))
+    state = json.loads(subject.dump())
+    assert state.pop("others")
+    again = Subject.load("x", json.dumps(state).encode(), SETTINGS)
+    assert _expected_others(again, 14 * 24) == pytest.approx(10, rel=0.25)
+    begin = int(at(14 * 24).timestamp())
     assert again._history.usual(begin, begin + HOUR) == subject._history.usual(begin, begin + HOUR)
 
 
