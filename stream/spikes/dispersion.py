@@ -1,7 +1,8 @@
 """How much more than a Poisson process a subject's counts vary, estimated at the scale of each window.
 
 News comes in clusters, so counts vary more than Poisson, and the more the longer the window. The dispersion of
-a window length is the variance of counts in such windows relative to their expectation, never less than 1.
+a window length is the variance of counts in such windows relative to their expectation, never less than 1. It is
+estimated in the same way of any other difference whose variance a Poisson process would tell.
 """
 
 import math
@@ -19,12 +20,12 @@ _PRIOR_BLOCKS = 10
 
 
 class Dispersion:
-    """Decayed squares of what counts differ from forecasts, in successive blocks of each window's length."""
+    """Decayed squares of differences from forecasts, in successive blocks of each window's length."""
 
     def __init__(self, windows: Sequence[int], half_life_days: float) -> None:
         self._windows = windows
         self._half_life = half_life_days * DAY
-        # By window: sum of squared differences, of means, of blocks.
+        # By window: sum of squared differences, of a Poisson process's variances, of blocks.
         self._sums: Floats = np.zeros((len(windows), 3), dtype=np.float32)
         self._ratios: list[float] = []
         self._estimate()

@@ -7,10 +7,12 @@ accounts of a window are weighed by their likelihoods, as of Poisson processes:
     alone   negatives are more, others come as always
     more    both are more, negatives more than others
 
-While one account is true, the likelihood of another over it comes above e^x with a probability of at most e^−x,
-however often it is looked at (Ville 1939, "Étude critique de la notion de collectif"); in a window that slides,
-about as many times that as windows fit into the burst. Events come in clusters, so what they tell is divided by
-how much more than Poisson the balance of the two kinds varies, and by how little is known of the usual share.
+How much better an account must be was chosen on simulated bursts (`python -m bench.spikes power`, with and without
+`--everything`). It grows with the number of such windows that fit into a burst, since each is another chance to
+err: while one account is true, another of given rates is ever e^x times as likely with a probability of at most
+e^−x (Ville 1939, "Étude critique de la notion de collectif"); rates fitted to the window, as here, are likelier
+still. Events come in clusters, so what they tell is divided by how much more than Poisson the balance of the two
+kinds varies, and by how little is known of the usual share.
 """
 
 import math
@@ -48,8 +50,8 @@ class Part:
     def evidence(self) -> tuple[float, float]:
         """Logarithms of the likelihoods of `alone` and of `more`, over that of `alike`.
 
-        Where negatives have grown no more than others they count as if they had, so that no further negative is
-        ever evidence against them.
+        Where negatives have grown no more than others they count as if they had grown as much, so that of one
+        window no further negative is evidence against them.
         """
         growth = max(1.0, self.others / self.expected_others)
         negative = max(self.negative, growth * self.expected_negative)
@@ -73,10 +75,9 @@ def _gain(count: float, mean: float) -> float:
 def opens(judged: Part, windows: Iterable[Part], *, false_alarms_per_day: float) -> bool:
     """Whether the negatives of the window that is `judged` are more by themselves.
 
-    They are where `alone` is the better account of each of the `windows` that end together, since the others of
-    a burst may be few in one of them by chance. Or where `more` is by far the better account of the judged one,
-    lest a surge goes unseen on a day on which much is talked anyway. How much better was chosen on simulated
-    bursts, such as `python -m bench.spikes power` draws, with `--everything` and without.
+    They are where none of the `windows` that end together speaks against `alone`: the longest need not prefer it,
+    the shortest must clearly, since the others of a burst may be few in one of them by chance. Or where `more` is
+    by far the better account of the judged one, lest a surge goes unseen on a day on which much is talked anyway.
 
     Of a subject most of whose events always are negative the share can hardly rise, and must only not have
     fallen, by a tenth or more; where it is not much less than half, a smaller rise will do. With ten times the

@@ -77,7 +77,7 @@ def find_surges(
         if excess > OVER_LEVEL or not _goes_on(peak):
             continue
         if not settings.volume_only:
-            parts = parts or _parts(peak, history, settings)
+            parts = parts or find_parts(peak, history, settings)
             judged = next(part for part in parts if part.seconds == peak.seconds)
             let_through = opens(judged, parts, false_alarms_per_day=settings.false_alarms_per_day)
             opened = opened or let_through
@@ -150,7 +150,7 @@ def _goes_on(peak: Peak) -> bool:
     return newest.since(peak.counts.start).weight >= GOES_ON * usual
 
 
-def _parts(peak: Peak, history: History, settings: SpikeSettings) -> list[Part]:
+def find_parts(peak: Peak, history: History, settings: SpikeSettings) -> list[Part]:
     """What the windows that end together with a peak's say of negatives and others, its own among them.
 
     With fewer negatives than make a surge a window says nothing of them, nor does it without history.

@@ -3,6 +3,7 @@
 import random
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from spike_streams import (
     ORDINARY,
@@ -17,10 +18,13 @@ from spike_streams import (
     watched,
 )
 
+from bench.simulation import draw, firings
 from stream.records import Alert, AlertState, Observation, Position, Severity
+from stream.spikes.baseline import HOUR
 from stream.spikes.novelty import minhash
 from stream.spikes.settings import SpikeSettings, Threshold
 from stream.spikes.subject import Subject
+from stream.spikes.surge import Peak, find_parts
 
 
 def test_a_surge_is_found_within_minutes() -> None:
@@ -264,3 +268,40 @@ def test_a_threshold_makes_what_the_history_says_neither_milder_nor_rarer() -> N
     with_threshold, more_alerts = judged(Threshold(negatives=4, seconds=3600))
     assert with_threshold == pytest.approx(pace, rel=0.25)
     assert more_alerts[-1].severity is alerts[-1].severity is not Severity.YELLOW
+
+
+def test_a_burst_of_everything_hours_after_a_surge_does_not_reopen_it() -> None:
+    """The longest window still holds the surge, which is no evidence for what came after it."""
+    feed, subject = Feed(3), Subject("x", SpikeSettings(false_alarms_per_day=0.1))
+    watch(subject, feed.between(0, 14 * 24, negative=3, neutral=6))
+    assert fired(watch(subject, feed.between(14 * 24, 14 * 24 + 1, negative=60, neutral=6)))
+    watch(subject, feed.between(14 * 24 + 1, 14 * 24 + 3, negative=3, neutral=6))
+    assert fired(watch(subject, feed.between(14 * 24 + 3, 14 * 24 + 5, negative=30, neutral=60))) == []
+
+
+def test_where_the_balance_of_negatives_and_others_varies_much_a_surge_must_be_clearer() -> None:
+    found = []
+    for taught in (0, 200):
+        feed, subject = Feed(1), Subject("x", SETTINGS)
+        watch(subject, feed.between(0, 14 * 24, negative=4, neutral=8))
+        for _ in range(taught):
+            for window in range(3):
+                subject._history.others.balance.learn(window, 30.0, 30.0)
+        found.append(bool(fired(watch(subject, feed.between(14 * 24, 14 * 24 + 1, negative=24, neutral=16)))))
+    assert found == [True, False]
+
+
+def test_the_gate_counts_and_expects_all_reposts() -> None:
+    subject = Subject("x", SETTINGS)
+    firings(subject, draw("reposts", np.random.default_rng(1), 5, 21 * 24).observations())
+    history = subject._history
+    whole = history.window(6 * HOUR, history.now)
+    assert whole is not None
+    forecast = history.forecast(whole, in_alert=False)
+    parts = find_parts(
+        Peak(2, 6 * HOUR, whole, whole, forecast, 0.0, 0.0, 0, in_alert=False), history, SETTINGS
+    )
+    assert parts[-1].negative == whole.negative
+    assert parts[-1].expected_negative == pytest.approx(30, rel=0.3)
+    assert parts[-1].expected_others == pytest.approx(60, rel=0.3)
+    assert forecast.mean < 15
