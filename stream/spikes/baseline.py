@@ -62,6 +62,8 @@ class Forecast:
     """Relative variance of the mean itself: how little is known about level and season."""
     history_hours: float
     """Length of the history that it rests on, decayed."""
+    moved: float
+    """How far the level of late is from that of the whole history, as a factor."""
 
     def variance(self, dispersion: float) -> float:
         """Variance of the count."""
@@ -304,6 +306,7 @@ class Baseline:
             mean=max(_LEAST, moved * level * season.integral(start, end)),
             uncertainty=season.dispersion / min(count, recent + unmoved) + season.uncertainty(start, end),
             history_hours=hours,
+            moved=moved,
         )
 
     @property

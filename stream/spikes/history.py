@@ -180,14 +180,17 @@ class History:
             learned.total + max(0, before.total - counts.total),
         )
 
-    def expect_others(self, counts: Counts, *, in_alert: bool) -> float:
-        """How many events that are not negative history makes one expect in a window with those counts."""
+    def expect_both(self, counts: Counts, *, in_alert: bool) -> tuple[float, float]:
+        """Plain negatives, and other events, that history makes one expect in a window with those counts."""
+        forecast = self.forecast(counts, in_alert=in_alert)
+        mixture = self.mixture(counts, in_alert=in_alert)
         since = self._unlearned_since(counts, in_alert=in_alert)
         number = 0
         if since:
             before = self._unlearned(counts.end)
             number = max(0, before.total - before.negative - counts.total + counts.negative)
-        return self.others.expect(counts.start, counts.end, since=since, number=number)
+        others = self.others.expect(forecast, counts.start, counts.end, mixture, since=since, number=number)
+        return forecast.mean * mixture.copies, others
 
     def _unlearned_since(self, counts: Counts, *, in_alert: bool) -> int:
         """Where history before a window begins that has not been learned; 0 where there is none to use."""
@@ -278,7 +281,8 @@ class History:
                 if alerted:
                     self.others.balance.learn(window, 0.0, 0.0)
                 else:
-                    self._learn_balance(window, counts, forecast)
+                    both = (counts.negative, counts.total - counts.negative)
+                    self.others.learn_balance(window, both, self.expect_both(counts, in_alert=False))
             block += 1
         silent = min(until, int(believed) // seconds) - block
         if silent > 0 and self._baseline.hours >= _YOUNG_HOURS:
@@ -286,14 +290,6 @@ class History:
             self.dispersion.learn(window, mean, mean, silent)
             self.others.balance.learn(window, 0.0, 0.0, silent)
         self._blocks[window] = until
-
-    def _learn_balance(self, window: int, counts: Counts, forecast: Forecast) -> None:
-        negative = forecast.mean * self.mixture(counts, in_alert=False).copies
-        self.others.learn_balance(
-            window,
-            (counts.negative, counts.total - counts.negative),
-            (negative, self.expect_others(counts, in_alert=False)),
-        )
 
     def _learn_intervals(self, time: int) -> None:
         """Learn the whole hours that the longest window leaves behind when the clock goes to `time`."""

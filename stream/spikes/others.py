@@ -1,19 +1,23 @@
 """The events that are not negative: how many of them are usual, and how the balance with the negatives varies.
 
 They have a level and a season of their own, since talk may have doubled of late with no more negatives in it, or
-go by the hours of an office while complaints come at night.
+go by the hours of an office while complaints come at night. Their season is believed as far as that of the
+negatives is known: where these are few their nights are hardly known from their days, and others that are known to
+sleep would make any negative at night too few for both to have grown alike.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from stream.spikes.baseline import Baseline
+from stream.spikes.baseline import Baseline, Forecast, Mixture
 from stream.spikes.dispersion import Dispersion
 from stream.spikes.state import Floats
 
 # A block teaches no more than a difference of so many spreads: neither scandals nor good news are what is usual.
 _USUAL_SPREADS = 2.0
+# With so many in their history, the season of the negatives is half known.
+_UNKNOWN_NEGATIVES = 100
 
 
 class Others:
@@ -23,12 +27,18 @@ class Others:
         self.baseline = Baseline(half_life_days)
         self.balance = Dispersion(windows, half_life_days)
 
-    def expect(self, start: int, end: int, *, since: int, number: int) -> float:
-        """How many are expected between two times.
+    def expect(
+        self, negatives: Forecast, start: int, end: int, mixture: Mixture, *, since: int, number: int
+    ) -> float:
+        """How many are expected between two times, where negatives have that forecast and history that mixture.
 
         `number` came between `since` and `start`, which have not been learned; where `since` is 0 all has.
         """
-        return self.baseline.forecast(start, end, since=since, weight=float(number)).mean
+        own = self.baseline.forecast(start, end, since=since, weight=float(number))
+        odds = (1 - mixture.share) / mixture.share
+        by_their_hours = negatives.mean * mixture.copies * odds * own.moved / negatives.moved
+        known = mixture.negative / (mixture.negative + _UNKNOWN_NEGATIVES)
+        return float(own.mean**known * by_their_hours ** (1 - known))
 
     def learn_balance(
         self, window: int, counts: tuple[int, int], expected: tuple[float, float], blocks: int = 1

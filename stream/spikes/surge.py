@@ -164,15 +164,15 @@ def find_parts(peak: Peak, history: History, settings: SpikeSettings) -> list[Pa
         forecast = history.forecast(counts, in_alert=peak.in_alert)
         if counts.weight < settings.minimum_negatives or not _is_known(forecast, seconds):
             continue
-        mixture = history.mixture(counts, in_alert=peak.in_alert)
+        negative, others = history.expect_both(counts, in_alert=peak.in_alert)
         parts.append(
             Part(
                 seconds=seconds,
                 negative=counts.negative,
                 others=counts.total - counts.negative,
-                expected_negative=forecast.mean * mixture.copies,
-                expected_others=history.expect_others(counts, in_alert=peak.in_alert),
-                history=mixture.total + 2,
+                expected_negative=negative,
+                expected_others=others,
+                history=history.mixture(counts, in_alert=peak.in_alert).total + 2,
                 clustering=history.others.balance[window],
             )
         )

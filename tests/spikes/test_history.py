@@ -160,7 +160,7 @@ def _expected_others(subject: Subject, end: float) -> float:
     history = subject._history
     counts = history.window(HOUR, int(at(end).timestamp()))
     assert counts is not None
-    return history.expect_others(counts, in_alert=False)
+    return history.expect_both(counts, in_alert=False)[1]
 
 
 def test_others_that_have_doubled_of_late_are_expected_with_no_more_negatives() -> None:
