@@ -49,13 +49,13 @@ _FLAT = 1e-4
 # quarter.
 _LATE_HALF_LIFE = 42 * HOUR
 _UNMOVED_EVENTS = 16
-# A forecast is divided by, and in single precision even a great level may come to nothing in a far season.
+# What forecasts are divided by may round to 0 where counts are huge.
 _LEAST = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What history explains in a span of time, in negatives of which near-duplicates weigh less."""
+    """What history explains in a span of time: of negatives, of which near-duplicates weigh less, or of others."""
 
     mean: float
     uncertainty: float

@@ -34,13 +34,21 @@ class Dispersion:
         """Dispersion at the scale of the window with that index."""
         return self._ratios[window]
 
+    def age(self, window: int, blocks: int) -> None:
+        """Let so many blocks pass that tell nothing."""
+        self._age(window, blocks)
+        self._estimate()
+
+    def _age(self, window: int, blocks: int) -> None:
+        self._sums[window] *= np.float32(0.5 ** (blocks * self._windows[window] / self._half_life))
+
     def learn(self, window: int, difference: float, variance: float, blocks: int = 1) -> None:
         """Take what one block's count differs from its forecast, and the variance of a Poisson process there.
 
         Of several `blocks` at once all are alike.
         """
         square, mean = blocks * difference**2, blocks * variance
-        self._sums[window] *= np.float32(0.5 ** (blocks * self._windows[window] / self._half_life))
+        self._age(window, blocks)
         self._sums[window] += np.array([square, mean, blocks], dtype=np.float32)
         self._estimate()
 

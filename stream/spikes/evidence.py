@@ -15,7 +15,7 @@ _TOPICS_OF_AN_EVENT = 3
 _TOPICS = 8
 _COUNTED_TOPICS = 14
 # What the worst events may take of the state's 4 KB.
-_BYTES = 820
+_BYTES = 780
 
 
 def _cut(text: str) -> str:

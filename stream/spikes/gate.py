@@ -75,9 +75,10 @@ def _gain(count: float, mean: float) -> float:
 def opens(judged: Part, windows: Iterable[Part], *, false_alarms_per_day: float) -> bool:
     """Whether the negatives of the window that is `judged` are more by themselves.
 
-    They are where none of the `windows` that end together speaks against `alone`: the longest need not prefer it,
-    the shortest must clearly, since the others of a burst may be few in one of them by chance. Or where `more` is
-    by far the better account of the judged one, lest a surge goes unseen on a day on which much is talked anyway.
+    They are where none of the `windows` that end together speaks against `alone`: one of hours need not prefer it,
+    one of minutes must clearly, since the others of a burst may be few in one of them by chance. Or where `more`
+    is by far the better account of the judged one, lest a surge goes unseen on a day on which much is talked
+    anyway.
 
     Of a subject most of whose events always are negative the share can hardly rise, and must only not have
     fallen, by a tenth or more; where it is not much less than half, a smaller rise will do. With ten times the

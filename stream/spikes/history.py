@@ -279,7 +279,7 @@ class History:
                 weight = min(counts.weight, max(below, forecast.mean + _USUAL_SPREADS * spread))
                 self.dispersion.learn(window, weight - forecast.mean, forecast.mean)
                 if alerted:
-                    self.others.balance.learn(window, 0.0, 0.0)
+                    self.others.balance.age(window, 1)
                 else:
                     both = (counts.negative, counts.total - counts.negative)
                     self.others.learn_balance(window, both, self.expect_both(counts, in_alert=False))
@@ -288,7 +288,7 @@ class History:
         if silent > 0 and self._baseline.hours >= _YOUNG_HOURS:
             mean = self.usual(block * seconds, (block + 1) * seconds)
             self.dispersion.learn(window, mean, mean, silent)
-            self.others.balance.learn(window, 0.0, 0.0, silent)
+            self.others.balance.age(window, silent)
         self._blocks[window] = until
 
     def _learn_intervals(self, time: int) -> None:
@@ -426,7 +426,10 @@ class History:
         shape, numbers = tuple(numbers[1 : 1 + numbers[0]]), numbers[1 + numbers[0] :]
         known = Baseline.SIZE + self.dispersion.size
         # States of earlier versions end behind the dispersion, or behind the tails.
-        tails, recent = floats[known:][: self.tails.size], floats[known + self.tails.size :]
+        tails, recent = (
+            floats[known:][: self.tails.size],
+            floats[known + self.tails.size :][: Baseline.RECENT],
+        )
         if shape != self._shape:
             # What is behind the baseline has another size then.
             recent = floats[floats.size :]

@@ -32,7 +32,8 @@ class Others:
     ) -> float:
         """How many are expected between two times, where negatives have that forecast and history that mixture.
 
-        `number` came between `since` and `start`, which have not been learned; where `since` is 0 all has.
+        `number` came between `since` and `start`, which have not been learned; where `since` is 0 the learned
+        history alone says it.
         """
         own = self.baseline.forecast(start, end, since=since, weight=float(number))
         odds = (1 - mixture.share) / mixture.share
@@ -40,10 +41,8 @@ class Others:
         known = mixture.negative / (mixture.negative + _UNKNOWN_NEGATIVES)
         return float(own.mean**known * by_their_hours ** (1 - known))
 
-    def learn_balance(
-        self, window: int, counts: tuple[int, int], expected: tuple[float, float], blocks: int = 1
-    ) -> None:
-        """Learn from a block, or from several that are alike, what negatives and others came, and were expected.
+    def learn_balance(self, window: int, counts: tuple[int, int], expected: tuple[float, float]) -> None:
+        """Learn from a block what negatives and others came, and were expected.
 
         Negatives count by the usual share of others, and others by that of negatives: on average both come to the
         same, whatever the rate. Of single items the square of the difference is on average the sum of
@@ -54,7 +53,7 @@ class Others:
         variance = (1 - share) ** 2 * negative + share**2 * others
         most = _USUAL_SPREADS * (self.balance[window] * variance) ** 0.5
         difference = (1 - share) * negative - share * others
-        self.balance.learn(window, min(most, max(-most, difference)), variance, blocks)
+        self.balance.learn(window, min(most, max(-most, difference)), variance)
 
     def dump(self) -> Floats:
         """All of it as numbers, but for the hours that were watched, which are those of the negatives."""

@@ -77,7 +77,7 @@ def find_surges(
         if excess > OVER_LEVEL or not _goes_on(peak):
             continue
         if not settings.volume_only:
-            parts = parts or find_parts(peak, history, settings)
+            parts = parts or find_parts(peaks, history, settings)
             judged = next(part for part in parts if part.seconds == peak.seconds)
             let_through = opens(judged, parts, false_alarms_per_day=settings.false_alarms_per_day)
             opened = opened or let_through
@@ -150,11 +150,13 @@ def _goes_on(peak: Peak) -> bool:
     return newest.since(peak.counts.start).weight >= GOES_ON * usual
 
 
-def find_parts(peak: Peak, history: History, settings: SpikeSettings) -> list[Part]:
-    """What the windows that end together with a peak's say of negatives and others, its own among them.
+def find_parts(peaks: Sequence[Peak], history: History, settings: SpikeSettings) -> list[Part]:
+    """What the windows that end together with those of the peaks say of negatives and others, these among them.
 
     With fewer negatives than make a surge a window says nothing of them, nor does it without history.
     """
+    peak = peaks[0]
+    judged = {peak.window for peak in peaks}
     parts = []
     for window, seconds in enumerate(settings.windows_seconds):
         whole = history.window(seconds, peak.whole.end - 1)
@@ -162,7 +164,8 @@ def find_parts(peak: Peak, history: History, settings: SpikeSettings) -> list[Pa
             continue
         counts = whole.since(peak.since)
         forecast = history.forecast(counts, in_alert=peak.in_alert)
-        if counts.weight < settings.minimum_negatives or not _is_known(forecast, seconds):
+        told = counts.weight >= settings.minimum_negatives and _is_known(forecast, seconds)
+        if window not in judged and not told:
             continue
         negative, others = history.expect_both(counts, in_alert=peak.in_alert)
         parts.append(

@@ -8,6 +8,7 @@ from spike_streams import SETTINGS, Feed, at, fired, watch
 
 from bench.simulation import by_day_and_week, draw
 from stream.spikes.baseline import DAY, HOUR, Baseline
+from stream.spikes.dispersion import Dispersion
 from stream.spikes.settings import SpikeSettings, Threshold
 from stream.spikes.subject import Subject
 
@@ -183,12 +184,37 @@ def test_others_have_hours_of_their_own() -> None:
     assert subject._history.others.balance[2] < 1.5
 
 
+def test_others_that_sleep_do_not_make_the_few_negatives_of_a_subject_expected_at_night() -> None:
+    """One negative a day, at any hour of office: whether it might come at night is not known from so few."""
+    feed, subject = Feed(1), Subject("x", SETTINGS)
+    for day in range(21):
+        watch(subject, feed.between(day * 24, day * 24 + 12, negative=1 / 12, neutral=3.0))
+        watch(subject, feed.between(day * 24 + 12, day * 24 + 24, neutral=0.1))
+    history = subject._history
+    night = history.window(6 * HOUR, int(at(21 * 24 - 3).timestamp()))
+    assert night is not None
+    negative, others = history.expect_both(night, in_alert=False)
+    assert others / negative > 20, "by their own hours alone nine to one"
+
+
+def test_where_nothing_tells_of_it_the_balance_ages_towards_what_is_believed() -> None:
+    balance = Dispersion((600, 3600), 28)
+    for _ in range(400):
+        balance.learn(1, 60.0, 900.0)
+    before = balance[1]
+    balance.age(1, 24 * 28)
+    assert 1.5 < balance[1] < before
+
+
 def test_in_a_state_of_before_others_had_a_history_they_have_the_hours_of_the_negatives() -> None:
     feed, subject = Feed(1), Subject("x", SETTINGS)
     watch(subject, feed.between(0, 14 * 24, negative=5.0, neutral=10.0))
     state = json.loads(subject.dump())
     assert state.pop("others")
     again = Subject.load("x", json.dumps(state).encode(), SETTINGS)
+    then, now = (one._history.others.baseline for one in (subject, again))
+    assert now.counts.sum() == pytest.approx(then.counts.sum(), rel=0.1)
+    assert now.dump_recent() == pytest.approx(then.dump_recent(), rel=0.2)
     assert _expected_others(again, 14 * 24) == pytest.approx(10, rel=0.25)
     begin = int(at(14 * 24).timestamp())
     assert again._history.usual(begin, begin + HOUR) == subject._history.usual(begin, begin + HOUR)

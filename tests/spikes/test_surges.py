@@ -298,10 +298,24 @@ def test_the_gate_counts_and_expects_all_reposts() -> None:
     whole = history.window(6 * HOUR, history.now)
     assert whole is not None
     forecast = history.forecast(whole, in_alert=False)
-    parts = find_parts(
-        Peak(2, 6 * HOUR, whole, whole, forecast, 0.0, 0.0, 0, in_alert=False), history, SETTINGS
-    )
+    peak = Peak(2, 6 * HOUR, whole, whole, forecast, 0.0, 0.0, 0, in_alert=False)
+    parts = find_parts([peak], history, SETTINGS)
     assert parts[-1].negative == whole.negative
     assert parts[-1].expected_negative == pytest.approx(30, rel=0.3)
     assert parts[-1].expected_others == pytest.approx(60, rel=0.3)
     assert forecast.mean < 15
+
+
+def test_a_window_of_a_day_is_judged_right_after_another_surge() -> None:
+    """What came since the other is judged with less history than the whole window had."""
+    settings = SpikeSettings(
+        windows_seconds=(600, 86_400),
+        interval_seconds=1800,
+        resolve_after_seconds=600,
+        false_alarms_per_day=0.1,
+    )
+    feed, subject = Feed(1), Subject("x", settings)
+    watch(subject, feed.between(0, 60, negative=4, neutral=8))
+    assert fired(watch(subject, feed.between(60, 60.2, negative=200, neutral=8)))
+    watch(subject, feed.between(60.2, 64, negative=4, neutral=8))
+    watch(subject, feed.between(64, 100, negative=16, neutral=8))
