@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 _BURST_SECONDS = 6 * 3600
 """Bursts of everything of that length are to be kept out."""
+# By how much, in logarithms, each account must be more likely than `alike` in a window as long as a burst.
 _ALONE = -1.0
 _MORE = 4.0
 # Where more false alarms than this are accepted a day, the gate would be stricter than the budget, and be all that
@@ -63,7 +64,7 @@ class Part:
 
     @property
     def wanted(self) -> float:
-        """What its evidence must exceed for sliding along."""
+        """How much more a window is asked for since it slides: the logarithm of how many fit into a burst."""
         return max(0.0, math.log(_BURST_SECONDS / self.seconds))
 
 

@@ -172,6 +172,13 @@ def test_others_that_have_doubled_of_late_are_expected_with_no_more_negatives() 
     assert _expected_others(subject, 24 * 24) > 16
 
 
+def test_so_are_others_of_a_subject_with_few_negatives() -> None:
+    feed, subject = Feed(1), Subject("x", SETTINGS)
+    watch(subject, feed.between(0, 20 * 24, negative=0.1, neutral=10.0))
+    watch(subject, feed.between(20 * 24, 24 * 24, negative=0.1, neutral=20.0))
+    assert _expected_others(subject, 24 * 24) > 15
+
+
 def test_others_have_hours_of_their_own() -> None:
     feed, subject = Feed(1), Subject("x", SETTINGS)
     for day in range(21):
