@@ -69,6 +69,8 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
     set_seed(options.seed)
     if options.threads is not None:
         torch.set_num_threads(options.threads)
+    # It plans anew for each shape, and batches have many: on an H100 that took 12 ms a layer.
+    torch.backends.cuda.enable_cudnn_sdp(enabled=False)
     heads = resolve_heads(options)
     corpus = build_corpus(options, heads)
     tokenizer = load_tokenizer(options.encoder)
