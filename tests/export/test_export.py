@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnxruntime.transformers.float16 import convert_float_to_float16
 from tiny_checkpoint import HEADS, LABELS, run_export
 
+from export import conversion
 from export.card import write_card
 from export.conversion import run_session, session
 from export.parity import Parity, compare
@@ -32,6 +34,22 @@ def test_a_bundle_of_each_precision_gives_the_labels_of_the_checkpoint(
     assert measured["agreement"] == 1.0
     assert measured["macro_f1_after"] == measured["macro_f1_before"]
     assert measured["largest_difference"] < {"fp32": 1e-4, "fp16": 0.02, "int8": 0.3}[precision]
+
+
+def test_a_cast_that_the_conversion_to_half_precision_makes_twice_is_kept_once(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_a_cast_twice(graph: onnx.ModelProto, **options: Any) -> onnx.ModelProto:
+        # As ONNX Runtime before 1.32 does where two nodes want one value in full precision.
+        half = convert_float_to_float16(graph, **options)
+        half.graph.node.append(next(node for node in half.graph.node if node.op_type == "Cast"))
+        return half
+
+    monkeypatch.setattr(conversion, "convert_float_to_float16", with_a_cast_twice)
+    result = run_export(checkpoint, "--out", tmp_path / "half", "--precision", "fp16")
+    assert result.exit_code == 0, result.output
+    made = [name for node in onnx.load(tmp_path / "half" / "model.onnx").graph.node for name in node.output]
+    assert len(made) == len(set(made))
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp16", "fp32"])
