@@ -144,6 +144,11 @@ class Options(BaseModel):
     weight_decay: float = Field(default=0.01, ge=0, description="AdamW's.")
     gradient_norm: float = Field(default=1.0, gt=0, description="Longer gradients are cut.")
     dropout: float = Field(default=0.1, ge=0, lt=1, description="Before the heads.")
+    consistency: float = Field(
+        default=0.0,
+        ge=0,
+        description="Factor on how far two passes over a text with other dropout disagree; 0: one pass (R-Drop).",
+    )
     swap_names: float = Field(
         default=0.0,
         ge=0,

@@ -27,6 +27,7 @@ from stream.evaluation.prediction import Logits
 from stream.evaluation.scores import multi_scores, sigmoid, single_scores
 from training.batches import Encoded, Passes, collate
 from training.configuration import Head, Options
+from training.consistency import disagreement_loss
 from training.distillation import Teachers
 from training.losses import multi_label_loss, single_label_loss
 from training.model import Classifier, Description, save_checkpoint
@@ -141,12 +142,24 @@ class FineTuner(Trainer):
         return_outputs: bool = False,  # noqa: FBT001, FBT002
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
     ) -> Any:
-        logits = model(**{name: inputs[name] for name in TEXT_INPUTS + ENTITY_INPUTS if name in inputs})
+        asked = {name: inputs[name] for name in TEXT_INPUTS + ENTITY_INPUTS if name in inputs}
+        logits, loss = self._answer(model, asked, inputs)
+        if self.options.consistency:
+            again, of_again = self._answer(model, asked, inputs)
+            apart = disagreement_loss(logits, again, inputs, self.classifier_heads)
+            loss = (loss + of_again) / 2 + self.options.consistency * apart
+        return (loss, logits) if return_outputs else loss
+
+    def _answer(
+        self, model: nn.Module, asked: dict[str, Tensor], inputs: dict[str, Tensor]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """A pass over a batch: logits by head, and what they cost by labels and by teachers."""
+        logits: dict[str, Tensor] = model(**asked)
         loss = total_loss(logits, inputs, self.classifier_heads)
         if self.teachers is not None:
             share = self.options.teacher_share
             loss = (1 - share) * loss + share * self.teachers.loss(logits, inputs)
-        return (loss, logits) if return_outputs else loss
+        return logits, loss
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002
         """AdamW; the heads start from nothing and learn faster, norms and biases do not decay."""
