@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stream.spikes.baseline import HOUR, Forecast
+from stream.spikes.explanation import Explanation
 from stream.spikes.gate import Part, opens
-from stream.spikes.history import GOES_ON, Counts, History
+from stream.spikes.history import History
+from stream.spikes.intervals import GOES_ON
 from stream.spikes.lifecycle import Finding
 from stream.spikes.settings import SpikeSettings
 from stream.spikes.surprise import alarms_per_day, volume_tail
 from stream.spikes.tail import OVER_LEVEL
+from stream.spikes.windows import Counts
 
 _SHORTEST_HISTORY_HOURS = 1.0
 
@@ -25,7 +28,7 @@ class Peak:
     """All that lies in the window."""
     counts: Counts
     """What of it came after the last surge, and is judged."""
-    forecast: Forecast
+    explanation: Explanation
     """Of all of the window."""
     alarms: float
     """How often a day the volume test would meet such a count by chance."""
@@ -51,13 +54,14 @@ def find_peaks(
         counts = whole.since(since)
         if counts.weight < settings.minimum_negatives:
             continue
-        forecast = history.forecast(whole, in_alert=active)
+        explanation = history.explain(whole, in_alert=active)
+        forecast = explanation.forecast
         if not _is_raised(counts, forecast, settings, seconds):
             continue
         variance = forecast.variance(history.dispersion[window])
         alarms, tail = alarms_per_day(counts.weight, forecast.mean, variance, seconds)
         if alarms <= history.tails.level:
-            peaks.append(Peak(window, seconds, whole, counts, forecast, alarms, tail, since, active))
+            peaks.append(Peak(window, seconds, whole, counts, explanation, alarms, tail, since, active))
     return peaks
 
 
@@ -72,7 +76,7 @@ def find_surges(
     opened = False
     parts: list[Part] = []
     for peak in peaks:
-        counts, forecast = peak.counts, peak.forecast
+        counts, explanation = peak.counts, peak.explanation
         excess = history.tails.share(peak.window, peak.alarms)
         if excess > OVER_LEVEL or not _goes_on(peak):
             continue
@@ -83,18 +87,17 @@ def find_surges(
             opened = opened or let_through
             if not (firing or let_through):
                 continue
-        mixture = history.mixture(peak.whole, in_alert=peak.in_alert)
         findings.append(
             Finding(
                 seconds=peak.seconds,
                 start=counts.start,
                 negative=counts.negative,
                 total=counts.total,
-                expected=forecast.mean * mixture.copies,
-                expected_share=mixture.share,
+                expected=explanation.negatives,
+                expected_share=explanation.mixture.share,
                 probability=peak.probability,
                 excess=excess * history.tails.pace,
-                ratio=counts.weight / max(forecast.mean, 1e-9),
+                ratio=counts.weight / max(explanation.forecast.mean, 1e-9),
             )
         )
     return findings, opened or (settings.volume_only and bool(findings))
@@ -108,8 +111,8 @@ def find_reached(history: History, settings: SpikeSettings, end: int, *, active:
         counts = history.window(threshold.seconds, end, whole=False)
         if counts is None or counts.negative < threshold.negatives:
             continue
-        forecast = history.forecast(counts, in_alert=active)
-        mixture = history.mixture(counts, in_alert=active)
+        explanation = history.explain(counts, in_alert=active)
+        forecast = explanation.forecast
         variance = forecast.variance(history.dispersion[settings.windows_seconds.index(threshold.seconds)])
         # Without any history nothing can be said of what is usual.
         known = forecast.history_hours >= _SHORTEST_HISTORY_HOURS
@@ -119,8 +122,8 @@ def find_reached(history: History, settings: SpikeSettings, end: int, *, active:
                 start=counts.start,
                 negative=counts.negative,
                 total=counts.total,
-                expected=forecast.mean * mixture.copies if known else 0.0,
-                expected_share=mixture.share,
+                expected=explanation.negatives if known else 0.0,
+                expected_share=explanation.mixture.share,
                 probability=volume_tail(counts.weight, forecast.mean, variance),
                 excess=1.0,
                 ratio=counts.weight / max(forecast.mean, 1e-9) if known else 1.0,
@@ -146,7 +149,7 @@ def _goes_on(peak: Peak) -> bool:
     Without this a surge of ten minutes would keep an alert for as long as the longest window remembers it.
     """
     whole, newest = peak.whole, peak.whole.newest
-    usual = peak.forecast.mean * (newest.end - newest.start) / (whole.end - whole.start)
+    usual = peak.explanation.forecast.mean * (newest.end - newest.start) / (whole.end - whole.start)
     return newest.since(peak.counts.start).weight >= GOES_ON * usual
 
 
@@ -163,19 +166,18 @@ def find_parts(peaks: Sequence[Peak], history: History, settings: SpikeSettings)
         if whole is None:
             continue
         counts = whole.since(peak.since)
-        forecast = history.forecast(counts, in_alert=peak.in_alert)
-        told = counts.weight >= settings.minimum_negatives and _is_known(forecast, seconds)
+        explanation = history.explain(counts, in_alert=peak.in_alert)
+        told = counts.weight >= settings.minimum_negatives and _is_known(explanation.forecast, seconds)
         if window not in judged and not told:
             continue
-        negative, others = history.expect_both(counts, in_alert=peak.in_alert)
         parts.append(
             Part(
                 seconds=seconds,
                 negative=counts.negative,
                 others=counts.total - counts.negative,
-                expected_negative=negative,
-                expected_others=others,
-                history=history.mixture(counts, in_alert=peak.in_alert).total + 2,
+                expected_negative=explanation.negatives,
+                expected_others=explanation.others,
+                history=explanation.mixture.total + 2,
                 clustering=history.others.balance[window],
             )
         )

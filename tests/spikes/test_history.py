@@ -161,7 +161,7 @@ def _expected_others(subject: Subject, end: float) -> float:
     history = subject._history
     counts = history.window(HOUR, int(at(end).timestamp()))
     assert counts is not None
-    return history.expect_both(counts, in_alert=False)[1]
+    return history.explain(counts, in_alert=False).others
 
 
 def test_others_that_have_doubled_of_late_are_expected_with_no_more_negatives() -> None:
@@ -200,8 +200,8 @@ def test_others_that_sleep_do_not_make_the_few_negatives_of_a_subject_expected_a
     history = subject._history
     night = history.window(6 * HOUR, int(at(21 * 24 - 3).timestamp()))
     assert night is not None
-    negative, others = history.expect_both(night, in_alert=False)
-    assert others / negative > 20, "by their own hours alone nine to one"
+    expected = history.explain(night, in_alert=False)
+    assert expected.others / expected.negatives > 20, "by their own hours alone nine to one"
 
 
 def test_where_nothing_tells_of_it_the_balance_ages_towards_what_is_believed() -> None:

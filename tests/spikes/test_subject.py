@@ -209,7 +209,7 @@ def test_how_soon_the_past_is_forgotten_is_a_setting() -> None:
         for hour in range(14 * 24):
             subject.count(at(hour), 4 if hour < 10 * 24 else 6)
         end = int(at(14 * 24).timestamp())
-        return subject._history._baseline.forecast(end, end + 3600, moves=False).mean
+        return subject._history.baseline.forecast(end, end + 3600, moves=False).mean
 
     assert expected(2) > 1.15 * expected(28)
 
@@ -309,7 +309,7 @@ def test_a_state_from_before_the_level_of_late_was_kept_is_read() -> None:
     found = Subject.load("x", json.dumps(state | {"floats": older}).encode(), SETTINGS)
     assert found.clock == subject.clock
     end = int(at(72).timestamp())
-    one, other = (each._history._baseline.forecast(end, end + 3600) for each in (subject, found))
+    one, other = (each._history.baseline.forecast(end, end + 3600) for each in (subject, found))
     assert other.mean == pytest.approx(one.mean, rel=0.15)
     assert other.variance(1.0) == pytest.approx(one.variance(1.0), rel=0.3), "it is as sure as before"
     assert found.observe(observation(10**6, 73), BUNDLE) is Outcome.COUNTED

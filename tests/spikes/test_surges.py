@@ -297,13 +297,13 @@ def test_the_gate_counts_and_expects_all_reposts() -> None:
     history = subject._history
     whole = history.window(6 * HOUR, history.now)
     assert whole is not None
-    forecast = history.forecast(whole, in_alert=False)
-    peak = Peak(2, 6 * HOUR, whole, whole, forecast, 0.0, 0.0, 0, in_alert=False)
+    explanation = history.explain(whole, in_alert=False)
+    peak = Peak(2, 6 * HOUR, whole, whole, explanation, 0.0, 0.0, 0, in_alert=False)
     parts = find_parts([peak], history, SETTINGS)
     assert parts[-1].negative == whole.negative
     assert parts[-1].expected_negative == pytest.approx(30, rel=0.3)
     assert parts[-1].expected_others == pytest.approx(60, rel=0.3)
-    assert forecast.mean < 15
+    assert explanation.forecast.mean < 15
 
 
 def test_a_window_of_a_day_is_judged_right_after_another_surge() -> None:
