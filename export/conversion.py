@@ -113,8 +113,8 @@ def _quantise(source: Path, folder: Path) -> onnx.ModelProto:
 
 def _sort(graph: onnx.GraphProto) -> None:
     """Put every node once, and after those that it needs: the conversion to half precision does not, and before
-    ONNX Runtime 1.32 gives a value that two nodes want in full precision two casts of one name."""
-    nodes = list({tuple(node.output): node for node in graph.node}.values())
+    ONNX Runtime 1.32 makes the same cast twice where two nodes want a value in full precision."""
+    nodes = list({node.SerializeToString(deterministic=True): node for node in graph.node}.values())
     maker = {output: index for index, node in enumerate(nodes) for output in node.output}
     needs = {index: {maker[name] for name in node.input if name in maker} for index, node in enumerate(nodes)}
     del graph.node[:]

@@ -12,9 +12,10 @@ from training.configuration import Head
 
 
 def disagreement(one: Tensor, other: Tensor, possible: Tensor, kind: str) -> Tensor:
-    """Mean of both divergences between two answers, per row, over what is known of it.
+    """Mean of both divergences between two answers, per row of which anything is known; of others 0.
 
-    Logits and `possible` (bool) are rows × labels; a row without possible labels costs 0.
+    Logits and `possible` (bool) are rows × labels. Of labels that exclude each other all are to agree, also those
+    that the row's set cannot tell; of others those that it can.
     """
     if kind == "single":
         known = possible.any(dim=1)

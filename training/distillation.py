@@ -81,17 +81,25 @@ class Teachers:
         self._heads = heads
         self._temperature = temperature
 
-    def loss(self, logits: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
-        """Divergence of the student's answers from the teachers', weighted by head, per text of the batch.
-
-        `logits` are the student's for `batch`, as `training.batches.collate` makes it. Sets without labels
-        learn from this alone; the weight of a set counts as in the loss by labels.
-        """
+    def answers(self, batch: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+        """Each teacher's logits by head for `batch`, as `training.batches.collate` makes it."""
         names = TEXT_INPUTS + ENTITY_INPUTS
         inputs = {name: batch[ORIGINAL + name] for name in names if ORIGINAL + name in batch}
-        weights = batch["weight"]
         with torch.no_grad():
-            answers = [model.to(weights.device)(**inputs) for model in self._models]
+            return [model.to(batch["weight"].device)(**inputs) for model in self._models]
+
+    def loss(
+        self,
+        logits: Mapping[str, Tensor],
+        batch: Mapping[str, Tensor],
+        answers: Sequence[Mapping[str, Tensor]],
+    ) -> Tensor:
+        """Divergence of the student's answers from the teachers', weighted by head, per text of the batch.
+
+        `logits` are the student's for `batch`. Sets without labels learn from this alone; the weight of a set
+        counts as in the loss by labels.
+        """
+        weights = batch["weight"]
         total = torch.zeros((), device=weights.device)
         for head in self._heads:
             if head.name not in logits:

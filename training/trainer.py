@@ -143,23 +143,24 @@ class FineTuner(Trainer):
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
     ) -> Any:
         asked = {name: inputs[name] for name in TEXT_INPUTS + ENTITY_INPUTS if name in inputs}
-        logits, loss = self._answer(model, asked, inputs)
+        known = self.teachers.answers(inputs) if self.teachers is not None else []
+        logits: dict[str, Tensor] = model(**asked)
+        loss = self._cost(logits, inputs, known)
         if self.options.consistency:
-            again, of_again = self._answer(model, asked, inputs)
+            again = model(**asked)
             apart = disagreement_loss(logits, again, inputs, self.classifier_heads)
-            loss = (loss + of_again) / 2 + self.options.consistency * apart
+            loss = (loss + self._cost(again, inputs, known)) / 2 + self.options.consistency * apart
         return (loss, logits) if return_outputs else loss
 
-    def _answer(
-        self, model: nn.Module, asked: dict[str, Tensor], inputs: dict[str, Tensor]
-    ) -> tuple[dict[str, Tensor], Tensor]:
-        """A pass over a batch: logits by head, and what they cost by labels and by teachers."""
-        logits: dict[str, Tensor] = model(**asked)
+    def _cost(
+        self, logits: dict[str, Tensor], inputs: dict[str, Tensor], known: Sequence[dict[str, Tensor]]
+    ) -> Tensor:
+        """What answers cost by the labels, and by those that teachers gave."""
         loss = total_loss(logits, inputs, self.classifier_heads)
-        if self.teachers is not None:
-            share = self.options.teacher_share
-            loss = (1 - share) * loss + share * self.teachers.loss(logits, inputs)
-        return logits, loss
+        if self.teachers is None:
+            return loss
+        share = self.options.teacher_share
+        return (1 - share) * loss + share * self.teachers.loss(logits, inputs, known)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:  # noqa: ARG002
         """AdamW; the heads start from nothing and learn faster, norms and biases do not decay."""

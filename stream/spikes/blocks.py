@@ -82,7 +82,7 @@ class Blocks:
 
     def dump(self) -> list[int]:
         """How far each window is, as so many numbers."""
-        return self._next
+        return [*self._next]
 
     def load(self, numbers: Sequence[int]) -> None:
         """Read what `dump` made."""

@@ -97,7 +97,7 @@ class History:
     def explain(self, counts: Counts, *, in_alert: bool) -> Explanation:
         """What history explains of a window with those counts.
 
-        Of what is not yet learned, nothing in which an alert has a part is history.
+        Of what is not yet learned, nothing in which an alert has a part is history, but in the first day.
         """
         return self._intervals.explain(counts, in_alert=in_alert)
 

@@ -52,6 +52,21 @@ def test_a_cast_that_the_conversion_to_half_precision_makes_twice_is_kept_once(
     assert len(made) == len(set(made))
 
 
+def test_two_casts_of_one_name_that_are_not_the_same_are_not_taken_for_one(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def with_another_cast(graph: onnx.ModelProto, **options: Any) -> onnx.ModelProto:
+        half = convert_float_to_float16(graph, **options)
+        half.graph.node.append(next(node for node in half.graph.node if node.op_type == "Cast"))
+        half.graph.node[-1].attribute[0].i = onnx.TensorProto.DOUBLE
+        return half
+
+    monkeypatch.setattr(conversion, "convert_float_to_float16", with_another_cast)
+    result = run_export(checkpoint, "--out", tmp_path / "half", "--precision", "fp16")
+    assert "static assignment" in str(result.exception)
+    assert not (tmp_path / "half").exists()
+
+
 @pytest.mark.parametrize("precision", ["int8", "fp16", "fp32"])
 def test_a_bundle_has_the_inputs_and_outputs_that_the_stream_relies_on(
     bundles: dict[str, Bundle], precision: str
