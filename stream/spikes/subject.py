@@ -198,8 +198,8 @@ class Subject:
             found, opened = find_surges(peaks, self._history, self._settings, firing=firing)
             # In an alert volume alone goes on; what would have begun one is counted, or a threshold that is often
             # reached would make the budget seem used up.
-            if opened:
-                self._history.tails.count(end)
+            if opened is not None:
+                self._history.tails.count(end, opened=opened)
             findings += found
             findings += find_reached(self._history, self._settings, end, active=active)
             for peak in peaks:

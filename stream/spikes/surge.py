@@ -67,26 +67,27 @@ def find_peaks(
 
 def find_surges(
     peaks: Sequence[Peak], history: History, settings: SpikeSettings, *, firing: bool
-) -> tuple[list[Finding], bool]:
-    """The peaks that are surges, or near one, and whether the gate lets any of them through.
+) -> tuple[list[Finding], bool | None]:
+    """The peaks that are surges, or near one, and whether the gate lets any of them through: None without any.
 
     An alert that is `firing` goes on by volume alone. The peaks end together.
     """
     findings = []
-    opened = False
+    opened: bool | None = None
     parts: list[Part] = []
     for peak in peaks:
         counts, explanation = peak.counts, peak.explanation
         excess = history.tails.share(peak.window, peak.alarms)
         if excess > OVER_LEVEL or not _goes_on(peak):
             continue
-        if not settings.volume_only:
+        let_through = settings.volume_only
+        if not let_through:
             parts = parts or find_parts(peaks, history, settings)
             judged = next(part for part in parts if part.seconds == peak.seconds)
             let_through = opens(judged, parts, false_alarms_per_day=settings.false_alarms_per_day)
-            opened = opened or let_through
-            if not (firing or let_through):
-                continue
+        opened = opened or let_through
+        if not (firing or let_through):
+            continue
         findings.append(
             Finding(
                 seconds=peak.seconds,
@@ -96,11 +97,11 @@ def find_surges(
                 expected=explanation.negatives,
                 expected_share=explanation.mixture.share,
                 probability=peak.probability,
-                excess=excess * history.tails.pace,
+                excess=excess * history.tails.use,
                 ratio=counts.weight / max(explanation.forecast.mean, 1e-9),
             )
         )
-    return findings, opened or (settings.volume_only and bool(findings))
+    return findings, opened
 
 
 def find_reached(history: History, settings: SpikeSettings, end: int, *, active: bool) -> list[Finding]:

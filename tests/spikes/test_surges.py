@@ -260,13 +260,13 @@ def test_reposts_that_weigh_nothing_any_more_reach_a_threshold() -> None:
 def test_a_threshold_makes_what_the_history_says_neither_milder_nor_rarer() -> None:
     def judged(*thresholds: Threshold) -> tuple[float, list[Alert]]:
         feed, subject = Feed(1), Subject("x", SpikeSettings(threshold=thresholds, false_alarms_per_day=0.1))
-        watch(subject, feed.between(0, 21 * 24, negative=1, neutral=1))
-        pace = subject._history.tails.pace
-        return pace, fired(watch(subject, feed.between(21 * 24, 21 * 24 + 2, negative=12, neutral=1)))
+        watch(subject, feed.between(0, 21 * 24, negative=1, neutral=3))
+        use = subject._history.tails.use
+        return use, fired(watch(subject, feed.between(21 * 24, 21 * 24 + 2, negative=12, neutral=3)))
 
-    pace, alerts = judged()
+    use, alerts = judged()
     with_threshold, more_alerts = judged(Threshold(negatives=4, seconds=3600))
-    assert with_threshold == pytest.approx(pace, rel=0.25)
+    assert with_threshold == pytest.approx(use, rel=0.05)
     assert more_alerts[-1].severity is alerts[-1].severity is not Severity.YELLOW
 
 

@@ -2,13 +2,14 @@
 
 import math
 import random
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.spikes.tail import DAY, HOUR, Tails
+from stream.spikes.tail import DAY, HOUR, OVER_LEVEL, Tails
 
 BUDGET = 0.03
 WINDOWS = (600, 3600, 21600)
@@ -35,7 +36,7 @@ def live(subject: Tails, days: int, stretch: float, seed: int = 1, window: int =
 
 def test_without_history_the_theory_is_believed() -> None:
     subject = tails()
-    assert subject.share(0, subject.level) == pytest.approx(10)
+    assert subject.share(0, subject.level) == pytest.approx(OVER_LEVEL)
     # A little more, since the theory might be wrong.
     assert 1 < subject.share(0, ALLOWED) < 1.5
 
@@ -96,24 +97,58 @@ def test_wild_months_are_forgotten() -> None:
     assert calm == pytest.approx(tails().share(0, ALLOWED / 1000), rel=0.01)
 
 
-def test_alarms_that_other_tests_stop_are_made_up_for() -> None:
+def watched(days: int, *, peaks: Sequence[int], opened: float = 1.0) -> Tails:
+    """What is watched for so long, with so many peaks of each window, a share of which the gate lets through."""
     subject = tails()
-    assert subject.pace == 1
-    subject.age(100 * DAY, watched=100 * DAY)
-    assert subject.pace < 0.2
-    for day in range(30):
-        subject.count(day * DAY)
-        subject.count(day * DAY + 600)
-    assert 0.8 < subject.pace <= 1
+    subject.age(days * DAY, watched=days * DAY)
+    for window, number in enumerate(peaks):
+        for peak in range(number):
+            subject.learn(window, subject.level, peak * DAY)
+    for peak in range(max(peaks)):
+        subject.count(peak * DAY, opened=peak < opened * max(peaks))
+    return subject
+
+
+AS_IN_THEORY = (9, 9, 9)
+"""Peaks in a hundred days."""
+
+
+def test_the_alarms_that_windows_share_are_made_up_for() -> None:
+    assert 0.6 < watched(100, peaks=AS_IN_THEORY).use < 0.75
+    assert tails().use == pytest.approx(watched(100, peaks=AS_IN_THEORY).use, rel=0.1)
+    assert Tails((3600,), BUDGET).use == 1
+    assert Tails((600, 1800, 3600, 10800, 21600), BUDGET).use < tails().use
+
+
+def test_windows_that_hardly_ever_have_a_peak_leave_their_share_of_the_budget_to_the_others() -> None:
+    all_three, only_one = watched(100, peaks=AS_IN_THEORY), watched(100, peaks=(0, 0, 9))
+    assert only_one.use < 0.7 * all_three.use
+    # More peaks than in theory make their share rarer already, and use no more of the budget.
+    assert watched(100, peaks=(90, 90, 90)).use == pytest.approx(all_three.use, rel=0.1)
+
+
+def test_alarms_that_the_gate_stops_are_made_up_for() -> None:
+    all_through, a_third = (watched(300, peaks=(27, 27, 27), opened=share) for share in (1, 1 / 3))
+    assert a_third.use == pytest.approx(all_through.use / 3, rel=0.25)
+
+
+def test_a_peak_that_the_gate_lets_through_in_the_end_was_not_stopped() -> None:
+    at_once, late = tails(), tails()
+    for day in range(20):
+        at_once.count(day * DAY, opened=True)
+        for minute in (0, 10, 20, 30):
+            late.count(day * DAY + 60 * minute, opened=minute == 20)
+    assert late.use == at_once.use == tails().use
 
 
 def test_with_another_budget_than_before_it_begins_with_the_theory() -> None:
     subject, other = tails(), Tails(WINDOWS, 10 * BUDGET)
     live(subject, 200, 5)
     subject.age(100 * DAY, watched=100 * DAY)
+    subject.count(0, opened=False)
     fresh = other.share(0, ALLOWED)
     other.load(*subject.dump())
-    assert (other.share(0, ALLOWED), other.pace) == (fresh, 1)
+    assert (other.share(0, ALLOWED), other.use) == (fresh, Tails(WINDOWS, 10 * BUDGET).use)
 
 
 def test_a_count_below_the_level_teaches_nothing() -> None:
@@ -128,10 +163,12 @@ def test_a_state_comes_back(peaks: list[tuple[int, float, int]]) -> None:
     for window, alarms, time in peaks:
         subject.age(time % 7 * HOUR, watched=HOUR)
         subject.learn(window, alarms, time)
+        subject.count(time, opened=window > 0)
     copy.load(*subject.dump())
     assert [copy.share(window, ALLOWED) for window in range(3)] == [
         subject.share(window, ALLOWED) for window in range(3)
     ]
+    assert copy.use == subject.use
 
 
 def test_a_state_from_before_there_were_tails_begins_with_the_theory() -> None:
