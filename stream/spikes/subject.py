@@ -196,8 +196,8 @@ class Subject:
         for end in sorted(ends):
             peaks = find_peaks(self._history, self._settings, end, active=active, since=since)
             found, opened = find_surges(peaks, self._history, self._settings, firing=firing)
-            # In an alert volume alone goes on; what would have begun one is counted, or a threshold that is often
-            # reached would make the budget seem used up.
+            # Judged by the gate, though an alert goes on by volume alone: else a threshold that is often reached
+            # would make it seem that the gate lets all through.
             if opened is not None:
                 self._history.tails.count(end, opened=opened)
             findings += found

@@ -32,12 +32,13 @@ _PRIOR_PEAKS = 2.0
 _PRIOR_EXCESSES = 5.0
 # Peaks are rare, so what is known of them must be remembered for longer than what is usual: at a budget of one
 # false alarm in a hundred days a window has one peak a month. With a half-life of 56 days rare stories of several
-# items each alarmed at 1.4 times the budget, with this one at 1.2.
+# items each alarmed a sixth more often.
 _HALF_LIFE = 140 * DAY
-# Weight, in peaks, of the belief that a window uses its share of the budget: soon it is seen that it does not.
+# The same for whether a window uses its share of the budget: that it has hardly any peaks is to be seen sooner.
 _PRIOR_USE = 0.5
 # Windows six times as long as the one before share many of their alarms: of simulated streams of all kinds three
-# together gave 0.6 to 0.75 of the sum. Each window more adds so much less than a whole one.
+# together gave 0.6 to 0.75 of the sum. So n of them count as n / (1 + 0.27 (n - 1)) that share none; windows of
+# other ratios were not measured.
 _SHARED = 0.27
 # As cut, the excesses of peaks of which one in `OVER_LEVEL` fires have a mean that is too small by that share.
 _UNCUT = OVER_LEVEL / (OVER_LEVEL - 1)
@@ -68,7 +69,8 @@ class Tails:
         through = (_PRIOR_PEAKS + opened) / (_PRIOR_PEAKS + opened + stopped)
         windows = self._sums[:-1].tolist()
         used = sum(min(1.0, self._often(peaks, days, _PRIOR_USE)) for peaks, _, days, _ in windows)
-        return float(used / len(windows) * through / (1 + _SHARED * (len(windows) - 1)))
+        apart = used / (1 + _SHARED * max(0.0, used - 1))
+        return float(apart / len(windows) * through)
 
     def share(self, window: int, alarms: float) -> float:
         """Alarms per day that a test at this count would give, over what the budget allows this window.
@@ -94,9 +96,12 @@ class Tails:
         self._last[window] = max(self._last[window], time)
 
     def count(self, time: int, *, opened: bool) -> None:
-        """Some window is over its level at `time`, and the gate let it through or not."""
+        """Some window is near its share of the budget at `time`, and the gate lets it through or not.
+
+        What lies within the longest window is one story, let through if any part of it is.
+        """
         row = self._sums[-1]
-        if time - self._last[-1] > HOUR:
+        if time - self._last[-1] > max(HOUR, self._lengths[-1]):
             row[_STOPPED] += 1
             row[_THROUGH] = 0
         self._last[-1] = max(self._last[-1], time)

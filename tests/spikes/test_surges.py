@@ -270,6 +270,21 @@ def test_a_threshold_makes_what_the_history_says_neither_milder_nor_rarer() -> N
     assert more_alerts[-1].severity is alerts[-1].severity is not Severity.YELLOW
 
 
+def test_a_subject_of_which_the_gate_stops_much_is_given_more_of_its_budget() -> None:
+    """In every second night everything grows alike, which by volume alone is a surge."""
+
+    def use(*, volume_only: bool) -> float:
+        feed = Feed(1)
+        subject = Subject("x", SpikeSettings(volume_only=volume_only, false_alarms_per_day=0.1))
+        for day in range(2, 22):
+            burst = 1 + 7 * (day % 2)
+            watch(subject, feed.between(24 * day, 24 * day + 4, negative=burst, neutral=3 * burst))
+            watch(subject, feed.between(24 * day + 4, 24 * day + 24, negative=1, neutral=3))
+        return subject._history.tails.use
+
+    assert use(volume_only=False) < 0.7 * use(volume_only=True)
+
+
 def test_a_burst_of_everything_hours_after_a_surge_does_not_reopen_it() -> None:
     """The longest window still holds the surge, which is no evidence for what came after it."""
     feed, subject = Feed(3), Subject("x", SpikeSettings(false_alarms_per_day=0.1))
