@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -36,12 +37,21 @@ class KafkaBroker:
     idempotence: bool
 
 
+def _free_pair() -> int:
+    """A free port whose next one, which the controller takes, is free too."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe, contextlib.suppress(OSError, OverflowError):
+            probe.bind(("127.0.0.1", port + 1))
+            return port
+
+
 class KafkaNode:
     """A process of Apache Kafka, whose folder outlives it: after a kill it goes on where it was."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
-        self._folder, self._port = folder, free_port()
+        self._folder, self._port = folder, _free_pair()
         self.broker = KafkaBroker(f"127.0.0.1:{self._port}", idempotence=True)
 
     def __enter__(self) -> Self:
