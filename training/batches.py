@@ -67,6 +67,7 @@ class Encoded(Dataset[dict[str, Any]]):
             "input_ids": encoding.ids,
             "encoding": encoding,
             "original": self.encodings[index],
+            "number": index,
             "weight": self.rows[index].weight,
         }
         placed = np.array([bool(positions) for positions in encoding.entities], dtype=bool)
@@ -94,6 +95,7 @@ def collate(items: list[dict[str, Any]], padding_id: int, *, taught: bool) -> di
         for prefix, version in versions.items()
         for name, array in pad([item[version] for item in items], padding_id).items()
     }
+    batch["number"] = torch.tensor([item["number"] for item in items])
     batch["weight"] = torch.tensor([item["weight"] for item in items])
     for name in items[0]:
         if "." in name:

@@ -8,7 +8,9 @@ Sources:
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
@@ -73,26 +75,58 @@ class Teachers:
     """Checkpoints whose mean answers a student is to give, too: for each head, of those that have it.
 
     They read each text as it stands, also where the student reads it with other names: so it learns
-    that names do not matter, whatever a teacher would make of them.
+    that names do not matter, whatever a teacher would make of them. And so they read it once, and what they
+    answered is known in later passes.
     """
 
     def __init__(self, models: Sequence[Classifier], heads: Sequence[Head], temperature: float) -> None:
         self._models = [model.eval().requires_grad_(requires_grad=False) for model in models]
-        self._heads = heads
+        self._heads = [head for head in heads if any(head.name in model.heads for model in models)]
         self._temperature = temperature
+        self._known: dict[int, dict[str, NDArray[np.float32]]] = {}
+        """By number of the text: the answers to it."""
 
-    def answers(self, batch: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
-        """Each teacher's logits by head for `batch`, as `training.batches.collate` makes it."""
+    def answers(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Their softened probabilities by head for `batch`, as `training.batches.collate` makes it.
+
+        Texts × labels, or entities × labels.
+        """
+        numbers: list[int] = batch["number"].tolist()
+        if not all(number in self._known for number in numbers):
+            self._known |= dict(zip(numbers, self._ask(batch), strict=True))
+        device = batch["weight"].device
+        return {
+            head.name: torch.from_numpy(
+                np.concatenate([self._known[number][head.name] for number in numbers])
+            ).to(device)
+            for head in self._heads
+        }
+
+    def _ask(self, batch: Mapping[str, Tensor]) -> list[dict[str, NDArray[np.float32]]]:
+        """The answers to each text, with one row for it, or one for each of its entities."""
         names = TEXT_INPUTS + ENTITY_INPUTS
         inputs = {name: batch[ORIGINAL + name] for name in names if ORIGINAL + name in batch}
         with torch.no_grad():
-            return [model.to(batch["weight"].device)(**inputs) for model in self._models]
+            told = [model.to(batch["weight"].device)(**inputs) for model in self._models]
+        texts = len(batch["number"])
+        entities = inputs.get("entity_text", torch.zeros(0, dtype=torch.long)).bincount(minlength=texts)
+        starts = entities.cumsum(dim=0)[:-1].tolist()
+        found: list[dict[str, NDArray[np.float32]]] = [{} for _ in range(texts)]
+        for head in self._heads:
+            logits = [answer[head.name].float() / self._temperature for answer in told if head.name in answer]
+            if logits:
+                of_each = [one.softmax(dim=1) if head.kind == "single" else one.sigmoid() for one in logits]
+                rows = torch.stack(of_each).mean(dim=0).cpu().numpy()
+            else:
+                # A batch without entities.
+                rows = np.zeros((0, len(head.labels)), dtype=np.float32)
+            cuts = starts if head.scope == "entity" else list(range(1, texts))
+            for own, answer in zip(found, np.split(rows, cuts), strict=True):
+                own[head.name] = answer
+        return found
 
     def loss(
-        self,
-        logits: Mapping[str, Tensor],
-        batch: Mapping[str, Tensor],
-        answers: Sequence[Mapping[str, Tensor]],
+        self, logits: Mapping[str, Tensor], batch: Mapping[str, Tensor], answers: Mapping[str, Tensor]
     ) -> Tensor:
         """Divergence of the student's answers from the teachers', weighted by head, per text of the batch.
 
@@ -104,23 +138,17 @@ class Teachers:
         for head in self._heads:
             if head.name not in logits:
                 continue
-            own = [answer[head.name].float() for answer in answers if head.name in answer]
-            if not own:
-                continue
-            known = torch.stack(own)
-            each = self._divergence(head, logits[head.name].float(), known)
+            each = self._divergence(head, logits[head.name].float(), answers[head.name])
             of_rows = weights[batch["entity_text"]] if head.scope == "entity" else weights
             total = total + head.weight * (each * of_rows).sum()
         return total / len(weights)
 
-    def _divergence(self, head: Head, student: Tensor, known: Tensor) -> Tensor:
-        """Per row, from logits: the student's rows × labels, the teachers' teachers × rows × labels."""
+    def _divergence(self, head: Head, student: Tensor, wanted: Tensor) -> Tensor:
+        """Per row, from logits and probabilities, both rows × labels."""
         scale = self._temperature
         if head.kind == "single":
-            wanted = (known / scale).softmax(dim=-1).mean(dim=0)
             each = functional.kl_div((student / scale).log_softmax(dim=-1), wanted, reduction="none")
         else:
-            wanted = (known / scale).sigmoid().mean(dim=0)
             each = functional.binary_cross_entropy_with_logits(student / scale, wanted, reduction="none")
         return each.sum(dim=1) * scale**2
 

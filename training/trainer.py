@@ -143,7 +143,10 @@ class FineTuner(Trainer):
         num_items_in_batch: Tensor | int | None = None,  # noqa: ARG002
     ) -> Any:
         asked = {name: inputs[name] for name in TEXT_INPUTS + ENTITY_INPUTS if name in inputs}
-        known = self.teachers.answers(inputs) if self.teachers is not None else []
+        known = {}
+        if self.teachers is not None:
+            with self.accelerator.autocast():
+                known = self.teachers.answers(inputs)
         logits: dict[str, Tensor] = model(**asked)
         loss = self._cost(logits, inputs, known)
         if self.options.consistency:
@@ -152,9 +155,7 @@ class FineTuner(Trainer):
             loss = (loss + self._cost(again, inputs, known)) / 2 + self.options.consistency * apart
         return (loss, logits) if return_outputs else loss
 
-    def _cost(
-        self, logits: dict[str, Tensor], inputs: dict[str, Tensor], known: Sequence[dict[str, Tensor]]
-    ) -> Tensor:
+    def _cost(self, logits: dict[str, Tensor], inputs: dict[str, Tensor], known: dict[str, Tensor]) -> Tensor:
         """What answers cost by the labels, and by those that teachers gave."""
         loss = total_loss(logits, inputs, self.classifier_heads)
         if self.teachers is None:
@@ -183,7 +184,7 @@ class FineTuner(Trainer):
 
     def predict_rows(self, encoded: Encoded) -> Logits:
         """Logits of all rows, in the precision of training."""
-        with self.compute_loss_context_manager():
+        with self.accelerator.autocast():
             return predict(
                 self.classifier,
                 self.description.heads,

@@ -68,6 +68,7 @@ def test_who_answers_as_the_teachers_do_has_nothing_to_learn_from_them(root: Pat
     batch = {
         "original_input_ids": torch.tensor([[2, 5, 9, 3]]),
         "original_attention_mask": torch.ones((1, 4), dtype=torch.long),
+        "number": torch.tensor([7]),
         "weight": torch.ones(1),
     }
     single = [head for head in heads if head.kind == "single"]
@@ -121,6 +122,7 @@ def test_each_head_learns_from_the_teachers_that_have_it(root: Path) -> None:
     batch = {
         "original_input_ids": torch.tensor([[2, 5, 9, 3]]),
         "original_attention_mask": torch.ones((1, 4), dtype=torch.long),
+        "number": torch.tensor([7]),
         "weight": torch.ones(1),
     }
     inputs = (batch["original_input_ids"], batch["original_attention_mask"])
@@ -159,6 +161,43 @@ def test_the_teachers_read_the_names_that_stand_in_the_text_and_the_student_othe
     plain, swapped = (encode_rows(tokenizer, [row], 32)[0].ids for row in rows)
     assert batch["original_input_ids"].tolist() == [plain]
     assert batch["input_ids"].tolist() == [swapped]
+
+
+def test_the_teachers_read_a_text_once_whatever_else_is_in_its_batch(root: Path) -> None:
+    rows = [
+        Row("Acme warns of fraud", "news", "en", entities=(Entity("Acme", ((0, 4),), {}),)),
+        Row("nothing is named here", "news", "en"),
+        Row(
+            "Acme sues Globex",
+            "news",
+            "en",
+            entities=(Entity("Acme", ((0, 4),), {}), Entity("Globex", ((10, 16),), {})),
+        ),
+    ]
+    heads = resolve_heads(options(root, "unused"))
+    teacher, tokenizer, description = load_checkpoint(root / "teacher" / "model")
+    encoded = Encoded(rows, heads, tokenizer, 32)
+    batches = [
+        collate([encoded[index] for index in order], description.padding_id, taught=True)
+        for order in ([0, 1], [2], [2, 1, 0], [1])
+    ]
+    teachers = Teachers([teacher], heads, temperature=1.0)
+    reads = []
+    teacher.register_forward_hook(lambda *_: reads.append(1))
+    told = [teachers.answers(batch) for batch in batches]
+    assert len(reads) == 2
+    for batch, answers in zip(batches, told, strict=True):
+        inputs = {
+            name.removeprefix("original_"): batch[name] for name in batch if name.startswith("original_")
+        }
+        expected = teacher(**inputs)
+        for head in heads:
+            if head.name in expected:
+                logits = expected[head.name]
+                wanted = logits.softmax(dim=1) if head.kind == "single" else logits.sigmoid()
+                torch.testing.assert_close(answers[head.name], wanted, atol=1e-5, rtol=1e-4)
+            else:
+                assert answers[head.name].shape == (0, len(head.labels))
 
 
 def test_a_student_learns_from_texts_without_labels_what_only_its_teacher_knows(root: Path) -> None:
