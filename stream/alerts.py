@@ -14,6 +14,8 @@ from rich.text import Text
 
 from stream.command import config_option, reports_errors
 from stream.kafka import client_options, require_topics
+from stream.notify.message import Message
+from stream.notify.targets import open_targets
 from stream.records import Alert, AlertState, Evidence, Severity
 from stream.settings import Settings, load_settings
 
@@ -89,3 +91,19 @@ def tail(config: Path | None, *, from_start: bool, as_json: bool, muted: bool) -
                     console.print(describe_evidence(evidence))
 
     asyncio.run(follow())
+
+
+@alerts.command()
+@config_option
+@reports_errors
+def test(config: Path | None) -> None:
+    """Tell all of `notify.urls` that this is a test."""
+    targets = open_targets(load_settings(config).notify.urls)
+    message = Message("Downtick: a test", "Alerts will be told here.", "success")
+    failed = False
+    for target in targets:
+        told = asyncio.run(target.tell(message))
+        failed |= not told
+        click.echo(f"{'✓' if told else '✗'} {target.name}{'' if told else ': it did not take the message'}")
+    if failed:
+        raise click.exceptions.Exit(1)

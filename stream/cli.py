@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "evaluate": ("stream.evaluation.cli", "evaluate", "Say how good a bundle is on labelled rows."),
     "calibrate": ("stream.evaluation.cli", "calibrate", "Fit a bundle to labelled rows of your own."),
     "review": ("stream.review.cli", "command", "Label a sample of the stream's events."),
-    "worker": ("stream.worker", "worker", "Run the score and watch stages."),
+    "worker": ("stream.worker", "worker", "Run the score, watch and notify stages."),
     "topics": ("stream.topics", "topics", "Create the topics."),
     "replay": ("stream.replay", "replay", "Send a file's events to the broker at a chosen speed."),
     "alerts": ("stream.alerts", "alerts", "Follow the alerts."),

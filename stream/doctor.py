@@ -15,6 +15,7 @@ from stream.command import EXPECTED, config_option
 from stream.engine.engine import Engine
 from stream.engine.errors import EngineError
 from stream.kafka import partition_counts
+from stream.notify.targets import open_targets
 from stream.rules import load_rules
 from stream.settings import Settings, load_settings
 from stream.watchlist import load_watchlist
@@ -49,6 +50,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield _checked("watch list", lambda: _watchlist(settings))
     if settings.rules is not None:
         yield _checked("rules", lambda: _rules(settings))
+    if settings.notify.urls:
+        yield _checked("targets", lambda: _targets(settings))
     yield _checked("broker", lambda: _broker(settings))
     yield _checked("topics", lambda: _topics(settings))
     yield _checked("web port", lambda: _port(settings))
@@ -112,6 +115,11 @@ def _rules(settings: Settings) -> str:
     except BundleError:
         topics = None  # the bundle has a finding of its own
     return f"{len(load_rules(settings.rules, settings.spikes, topics))} rules"
+
+
+def _targets(settings: Settings) -> str:
+    names = ", ".join(target.name for target in open_targets(settings.notify.urls))
+    return f"{names}; `downtick alerts test` tells them"
 
 
 def _broker(settings: Settings) -> str:

@@ -117,6 +117,32 @@ class SwitchMetrics:
         self._refused.set(1)
 
 
+class NotifyMetrics:
+    """What became of the messages to people."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._messages = Counter(
+            "downtick_notifications_total",
+            "Attempts to tell a target of an alert: told, refused (tried again), given_up.",
+            ["outcome"],
+            registry=registry,
+        )
+        for outcome in ("told", "refused", "given_up"):
+            self._messages.labels(outcome)
+
+    def told(self) -> None:
+        """A target took a message."""
+        self._messages.labels("told").inc()
+
+    def refused(self) -> None:
+        """A target took none, and is tried again."""
+        self._messages.labels("refused").inc()
+
+    def given_up(self) -> None:
+        """A target took none for too long, and goes without it."""
+        self._messages.labels("given_up").inc()
+
+
 class ScoreMetrics:
     """What the score stage reads and publishes."""
 

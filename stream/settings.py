@@ -179,6 +179,17 @@ class WatchSettings(Section):
     """Faust's own files; the state itself lives in Kafka."""
 
 
+class NotifySettings(Section):
+    """The notify stage."""
+
+    group: str = Field(default="downtick-notify", min_length=1)
+    """Begins the name of each target's group."""
+    urls: list[SecretStr] = Field(default_factory=list)
+    """Where alerts are told, as URLs of Apprise: `slack://…`, `dingtalk://…`, `mailto://…`, `json://…`."""
+    retry_seconds: float = Field(default=900, ge=1, le=86_400)
+    """A target that takes no message is tried for so long, while the next alerts wait; then it goes without."""
+
+
 class WebSettings(Section):
     """Metrics and health."""
 
@@ -225,6 +236,7 @@ class Settings(BaseSettings):
     score: ScoreSettings = ScoreSettings()
     review: ReviewSettings = ReviewSettings()
     watch: WatchSettings = WatchSettings()
+    notify: NotifySettings = NotifySettings()
     spikes: SpikeSettings = SpikeSettings()
     web: WebSettings = WebSettings()
     logging: LoggingSettings = LoggingSettings()
@@ -306,8 +318,8 @@ def load_settings(file: Path | None = None) -> Settings:
             if isinstance(problem["input"], str) and problem["type"] in _NOT_JSON:
                 message += "; a variable has lists and mappings as JSON, such as [600, 3600]"
             shown = "" if problem["type"] == "missing" else f" (got {problem['input']!r:.80})"
-            # The whole section holds the password, too.
-            if "password" in key or key == "kafka":
+            # The whole section holds the password, too; and the URLs of services are secrets.
+            if "password" in key or key == "kafka" or key.startswith("notify"):
                 shown = ""
             problems.append(f"  {key}: {message}{shown}")
     except TypeError as error:  # keys that are no words

@@ -23,7 +23,9 @@ from stream.explanation.evidence import EvidenceExplainer
 from stream.kafka import BrokerError, FencedError, require_topics
 from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, SENTIMENTS
 from stream.logs import configure_logging
-from stream.metrics import EngineMetrics, ScoreMetrics, SwitchMetrics, WatchMetrics
+from stream.metrics import EngineMetrics, NotifyMetrics, ScoreMetrics, SwitchMetrics, WatchMetrics
+from stream.notify.stage import NotifyStage
+from stream.notify.targets import open_targets
 from stream.rules import Rules, load_rules
 from stream.score.compose import ALL, topic_subject
 from stream.score.stage import ScoreStage
@@ -34,7 +36,7 @@ from stream.watch.stage import WatchStage
 from stream.watchlist import Watchlist, load_watchlist, subject_of
 from stream.web import Check, WebServer
 
-STAGES = ("score", "watch")
+STAGES = ("score", "watch", "notify")
 STOP_SECONDS = 60.0
 EXIT_SECONDS = 150.0
 """After the stages have begun to stop, the process is gone in this time, whatever hangs in it."""
@@ -87,6 +89,13 @@ class Worker:
         checks: dict[str, Check] = {}
         stages: list[Service] = []
         prepares: list[Prepare] = [partial(prepared_rules, settings)]
+        if "notify" in self._stages:
+            notify_metrics = NotifyMetrics(registry)
+            tellers = [
+                NotifyStage(settings, target, notify_metrics) for target in open_targets(settings.notify.urls)
+            ]
+            checks["notify"] = lambda: all(teller.ready for teller in tellers)
+            stages += tellers
         if "watch" in self._stages:
             watch = WatchStage(
                 settings,
@@ -255,15 +264,20 @@ async def prepared_explainer(
 
 @click.command()
 @config_option
-@click.option("--stages", default=",".join(STAGES), show_default=True, help="Which stages to run, by commas.")
+@click.option(
+    "--stages",
+    help=f"Which stages to run, by commas: {', '.join(STAGES)}. Default: all, but notify only with `notify.urls`.",
+)
 @reports_errors
-def worker(config: Path | None, stages: str) -> None:
-    """Run the score and watch stages until SIGTERM or Ctrl-C; start more workers to share the load."""
-    chosen = [stage.strip() for stage in stages.split(",") if stage.strip()]
+def worker(config: Path | None, stages: str | None) -> None:
+    """Run stages until SIGTERM or Ctrl-C; start more workers to share the load."""
+    chosen = [stage.strip() for stage in (stages or "").split(",") if stage.strip()]
     unknown = sorted(set(chosen) - set(STAGES))
-    if unknown or not chosen:
+    if unknown or (stages is not None and not chosen):
         raise click.BadParameter(f"{stages!r}: choose from {', '.join(STAGES)}", param_hint="--stages")
     settings = load_settings(config)
+    if stages is None:
+        chosen = [stage for stage in STAGES if stage != "notify" or settings.notify.urls]
     configure_logging(settings.logging)
     try:
         asyncio.run(Worker(settings, chosen).run())

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 from tiny_bundle import HEADS, make_tiny_bundle
 
 from stream.bundle import Bundle, BundleError, Head, put_in_place
+from stream.cli import main
 from stream.doctor import _topics
 from stream.engine.errors import EngineError
 from stream.kafka import BrokerError
@@ -84,7 +86,7 @@ def test_the_topic_for_reviews_is_not_needed_by_a_worker_that_scores_nothing(cou
 async def test_a_worker_judges_and_explains_by_another_bundle_once_one_can_be_used(tmp_path: Path) -> None:
     first = make_tiny_bundle(tmp_path / "bundle")
     settings = SETTINGS.model_copy(update={"bundle": first.folder})
-    _, watch, score, switch = await Worker(settings, STAGES)._services()
+    _, watch, score, switch = await Worker(settings, ["score", "watch"])._services()
     assert isinstance(watch, WatchStage)
     assert isinstance(score, ScoreStage)
     assert isinstance(switch, BundleSwitch)
@@ -128,3 +130,31 @@ async def test_where_the_words_cannot_be_explained_by_another_bundle_alerts_go_w
     assert given == []
     take_over()
     assert given == [None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "urls", "stages"),
+    [
+        ([], "[]", ["score", "watch"]),
+        ([], '["json://127.0.0.1"]', ["score", "watch", "notify"]),
+        (["--stages", "watch"], '["json://127.0.0.1"]', ["watch"]),
+    ],
+)
+def test_a_worker_tells_people_of_alerts_where_it_is_said_whom(
+    arguments: list[str], urls: str, stages: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[list[str]] = []
+
+    class Begun:
+        def __init__(self, _: Settings, stages: list[str]) -> None:
+            begun.append(stages)
+
+        async def run(self) -> None:
+            """Nothing is run."""
+
+    monkeypatch.setattr("stream.worker.Worker", Begun)
+    monkeypatch.setattr("stream.worker.configure_logging", lambda _: None)
+    monkeypatch.setenv("DOWNTICK_NOTIFY__URLS", urls)
+    result = CliRunner().invoke(main, ["worker", *arguments])
+    assert result.exit_code == 0, result.output
+    assert begun == [stages]

@@ -4,10 +4,11 @@ import re
 from datetime import timedelta
 
 import pytest
+from alert_records import alert
 from count_files import START
 
 from stream.backtest.page import BARS, BOTTOM, HEIGHT, SHOWN, Run, page, picture
-from stream.records import Alert, AlertState, Severity, Window
+from stream.records import Window
 
 
 def row(interval: int, negative: int, expected: float | None = None) -> Window:
@@ -51,26 +52,6 @@ def test_without_history_nothing_is_expected() -> None:
     assert expectation([row(0, 1)], top=1) == []
 
 
-def alert(subject: str, identifier: str | None = None) -> Alert:
-    return Alert(
-        id=identifier or subject,
-        revision=1,
-        subject=subject,
-        state=AlertState.FIRING,
-        severity=Severity.YELLOW,
-        started_at=START,
-        updated_at=START,
-        window_seconds=600,
-        negative=9,
-        total=9,
-        expected_negative=1,
-        expected_share=0.1,
-        probability=1e-9,
-        peak_negative=9,
-        reason="many",
-    )
-
-
 def test_of_subjects_without_a_picture_it_is_said_whose_alerts_the_other_file_has() -> None:
     second = [alert(f"entity:{number:02}") for number in range(SHOWN + 2)]
     html = page("Backtest", [], [Run("ours", [], []), Run("theirs", second, [])])
@@ -84,6 +65,6 @@ def test_an_alert_that_was_reopened_is_one_alert_with_several_surges() -> None:
 
 
 def test_subjects_with_the_most_alerts_come_first_however_often_an_alert_was_reopened() -> None:
-    alerts = [*[alert("topic:a")] * 3, alert("topic:b", "first"), alert("topic:b", "second")]
+    alerts = [*[alert("topic:a")] * 3, alert("topic:b", id="first"), alert("topic:b", id="second")]
     html = page("Backtest", [], [Run("ours", alerts, [])])
     assert html.index("<h2>topic:b</h2>") < html.index("<h2>topic:a</h2>")

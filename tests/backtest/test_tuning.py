@@ -4,14 +4,15 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from alert_records import alert
 from click.testing import CliRunner
-from count_files import START, write_counts
+from count_files import write_counts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.backtest.tuning import Trial, propose, try_budget
 from stream.cli import main
-from stream.records import Alert, AlertState, Severity
+from stream.records import Severity
 
 YELLOW, ORANGE, RED = Severity
 
@@ -23,26 +24,6 @@ trials = st.lists(
     ),
     min_size=1,
 )
-
-
-def alert(name: str, severity: Severity) -> Alert:
-    return Alert(
-        id=name,
-        revision=1,
-        subject="all",
-        state=AlertState.RESOLVED,
-        severity=severity,
-        started_at=START,
-        updated_at=START,
-        window_seconds=600,
-        negative=9,
-        total=9,
-        expected_negative=1,
-        expected_share=0.1,
-        probability=1e-9,
-        peak_negative=9,
-        reason="many",
-    )
 
 
 def trial(budget: float, yellow: float, orange: float, red: float) -> Trial:
@@ -72,7 +53,10 @@ def test_what_is_proposed_never_passes_what_is_wanted(tried: list[Trial], wanted
 
 
 def test_an_alert_that_was_reopened_is_one_alert_by_its_worst_surge() -> None:
-    surges = [alert("once", YELLOW), alert("again", RED), alert("again", YELLOW)]
+    surges = [
+        alert(id=name, severity=severity)
+        for name, severity in (("once", YELLOW), ("again", RED), ("again", YELLOW))
+    ]
     assert try_budget(0.01, surges, timedelta(days=7)).weekly == {YELLOW: 1, ORANGE: 0, RED: 1}
 
 

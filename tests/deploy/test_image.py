@@ -45,7 +45,7 @@ def test_each_runtime_that_compose_builds_is_an_extra_of_the_package() -> None:
     asked = {file["services"]["worker"]["build"]["args"]["RUNTIME"] for file in files}
     assert {default, *asked} == {"cpu", "gpu"}
     assert asked <= set(project["optional-dependencies"])
-    assert any('".[${RUNTIME}]"' in step.text for step in named("RUN"))
+    assert any('".[${RUNTIME},notify]"' in step.text for step in named("RUN"))
 
 
 def test_the_bundle_lies_where_the_package_looks_for_it() -> None:

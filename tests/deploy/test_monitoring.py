@@ -14,7 +14,14 @@ from deployment import DEPLOY, ROOT, bind_mounts, compose, document, environment
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from stream.labels import SENTIMENTS
-from stream.metrics import DRIFT_TEXTS, EngineMetrics, ScoreMetrics, SwitchMetrics, WatchMetrics
+from stream.metrics import (
+    DRIFT_TEXTS,
+    EngineMetrics,
+    NotifyMetrics,
+    ScoreMetrics,
+    SwitchMetrics,
+    WatchMetrics,
+)
 from stream.records import AlertState, DeadLetterReason, ReviewReason, Severity
 from stream.settings import Settings, WebSettings
 from stream.spikes.subject import Outcome
@@ -36,6 +43,7 @@ def used_registry() -> CollectorRegistry:
     engine, score = EngineMetrics(registry), ScoreMetrics(registry)
     watch = WatchMetrics(registry, ["all"])
     SwitchMetrics(registry).in_use()
+    NotifyMetrics(registry).told()
     engine.batch_ran(texts=2, tokens=20, padded_tokens=24, seconds=0.01)
     engine.cache_looked_up(hits=1, misses=1)
     engine.text_failed()

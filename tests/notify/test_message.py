@@ -1,0 +1,57 @@
+"""Of which revisions of an alert people are told, and how."""
+
+import pytest
+from alert_records import START, alert
+
+from stream.notify.message import message_of
+from stream.records import AlertState, Evidence, Severity
+
+
+def test_a_surge_is_told_with_its_reason_and_its_worst_events() -> None:
+    evidence = [
+        Evidence(id="1", time=START, negative=0.9, excerpt="Acme defaults", url="https://news.example/1"),
+        Evidence(id="2", time=START, negative=0.8, excerpt="Acme's bonds fall"),
+    ]
+    message = message_of(alert("entity:ACME", reason="nine where one is usual", evidence=evidence))
+    assert message is not None
+    assert message.title == "Yellow: entity:ACME"
+    assert message.body.splitlines() == [
+        "nine where one is usual",
+        "- Acme defaults https://news.example/1",
+        "- Acme's bonds fall",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"severity": Severity.YELLOW}, "warning"),
+        ({"severity": Severity.ORANGE}, "warning"),
+        ({"severity": Severity.RED}, "failure"),
+        ({"severity": Severity.RED, "state": AlertState.RESOLVED}, "success"),
+    ],
+)
+def test_a_red_alert_looks_worse_than_others_and_one_that_is_over_well(
+    changes: dict[str, object], kind: str
+) -> None:
+    message = message_of(alert(**changes))
+    assert message is not None
+    assert message.kind == kind
+
+
+def test_that_a_surge_is_over_is_told() -> None:
+    message = message_of(alert("all", state=AlertState.RESOLVED, reason="it is over"))
+    assert message is not None
+    assert (message.title, message.body) == ("Resolved: all", "it is over")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": AlertState.PENDING, "fired_at": None},
+        {"state": AlertState.RESOLVED, "fired_at": None},
+        {"muted": "quiet hours"},
+    ],
+)
+def test_what_has_not_fired_and_what_a_rule_mutes_is_not_told(changes: dict[str, object]) -> None:
+    assert message_of(alert(**changes)) is None
