@@ -18,7 +18,7 @@ from stream.kafka import BrokerError, client_options
 from stream.metrics import NotifyMetrics
 from stream.notify.message import Message, message_of
 from stream.notify.targets import Target
-from stream.records import Alert
+from stream.records import Alert, AlertState, Severity
 from stream.settings import Settings
 
 POLL_MILLISECONDS = 500
@@ -35,6 +35,8 @@ class NotifyStage(Service):
         self._target = target
         self._metrics = metrics
         self._assigned = False
+        self._told: dict[str, Severity] = {}
+        """By alert: how severe it was when it was last told. That it has only grown is no news."""
 
     @property
     def ready(self) -> bool:
@@ -68,6 +70,7 @@ class NotifyStage(Service):
     def leave(self) -> None:
         """Partitions move: what is read until it is known where they begin is read again."""
         self._assigned = False
+        self._told.clear()
 
     async def begin(self, assigned: Sequence[TopicPartition]) -> None:
         """Let partitions of which the group knows nothing begin at their end: alerts of before are no news."""
@@ -104,13 +107,21 @@ class NotifyStage(Service):
         if record.value is None:
             return True
         try:
-            message = message_of(Alert.model_validate_json(record.value))
+            alert = Alert.model_validate_json(record.value)
         except ValidationError:
             self.log.error("record %d of %s is no alert", record.offset, record.topic)
             return True
-        if message is None:
+        message = message_of(alert)
+        fires = alert.state is AlertState.FIRING
+        if message is None or (fires and self._told.get(alert.id) is alert.severity):
             return True
-        return await self._tell(message)
+        if not await self._tell(message):
+            return False
+        if fires:
+            self._told[alert.id] = alert.severity
+        else:
+            self._told.pop(alert.id, None)
+        return True
 
     async def _tell(self, message: Message) -> bool:
         """Tell until it is told or there is no hope; False where the stage is stopped before."""

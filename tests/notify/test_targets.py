@@ -58,7 +58,7 @@ def test_without_apprise_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatc
 
 def test_the_doctor_names_the_targets_and_not_their_urls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOWNTICK_NOTIFY__URLS", '["json://user:hunter2@127.0.0.1"]')
-    (found,) = (finding for finding in examine(load_settings()) if finding.check == "targets")
+    found = next(finding for finding in examine(load_settings()) if finding.check == "targets")
     assert found.works
     assert "JSON (notify.urls number 1)" in found.detail
     assert "hunter2" not in found.detail

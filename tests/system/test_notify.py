@@ -13,7 +13,7 @@ from processes import SystemUnderTest, WorkerProcess, one_broker_is_enough
 from receiver import Receiver, receiving
 
 from stream.bundle import Bundle
-from stream.records import Alert, AlertState
+from stream.records import Alert, AlertState, Severity
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ def notifier(system: SystemUnderTest) -> WorkerProcess:
     return system.start_worker("--stages", "notify")
 
 
-def test_alerts_are_told_as_they_come_and_those_of_before_are_no_news(
+def test_of_an_alert_is_told_when_it_fires_gets_worse_and_ends_and_of_those_of_before_nothing(
     told: SystemUnderTest, receiver: Receiver
 ) -> None:
     publish(told, alert("topic:before"), alert("topic:before", revision=2))
@@ -66,9 +66,12 @@ def test_alerts_are_told_as_they_come_and_those_of_before_are_no_news(
         alert("all", state=AlertState.PENDING, fired_at=None),
         alert("all", revision=2),
         b"no alert",
-        alert("all", revision=3, state=AlertState.RESOLVED),
+        alert("all", revision=3, peak_negative=20),
+        alert("all", revision=4, severity=Severity.RED),
+        alert("all", revision=5, state=AlertState.RESOLVED),
+        alert("all", revision=6),
     )
-    assert receiver.wait_for(2) == ["Yellow: all", "Resolved: all"]
+    assert receiver.wait_for(4) == ["Yellow: all", "Red: all", "Resolved: all", "Yellow: all"]
     assert worker.stop() == 0
 
 
@@ -108,7 +111,7 @@ def test_a_target_that_never_takes_a_message_keeps_no_other_from_being_told(
 ) -> None:
     told.variables |= {
         "DOWNTICK_NOTIFY__URLS": json.dumps(["json://127.0.0.1:9", receiver.url]),
-        "DOWNTICK_NOTIFY__RETRY_SECONDS": "4",
+        "DOWNTICK_NOTIFY__RETRY_SECONDS": "1",
     }
     worker = notifier(told)
     publish(told, alert("topic:one"), alert("topic:two"))
