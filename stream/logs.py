@@ -10,6 +10,9 @@ from stream.settings import LoggingSettings
 # These report every retry and every rebalance; what matters of it, the stages say themselves.
 _CHATTY = {"aiokafka": logging.ERROR, "faust": logging.WARNING, "mode": logging.WARNING}
 
+# What they tell of each request has the URL in it, and that of a chat is a secret.
+_INDISCREET = ("urllib3", "requests_oauthlib", "oauthlib")
+
 
 def configure_logging(settings: LoggingSettings) -> None:
     """Send all logs to standard error in the format and from the level that the settings name."""
@@ -30,6 +33,8 @@ def configure_logging(settings: LoggingSettings) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(settings.level.upper())
+    for name in _INDISCREET:
+        logging.getLogger(name).setLevel(logging.INFO)
     if settings.level != "debug":
         for name, level in _CHATTY.items():
             logging.getLogger(name).setLevel(level)

@@ -318,8 +318,10 @@ def load_settings(file: Path | None = None) -> Settings:
             if isinstance(problem["input"], str) and problem["type"] in _NOT_JSON:
                 message += "; a variable has lists and mappings as JSON, such as [600, 3600]"
             shown = "" if problem["type"] == "missing" else f" (got {problem['input']!r:.80})"
-            # The whole section holds the password, too; and the URLs of services are secrets.
-            if "password" in key or key == "kafka" or key.startswith("notify"):
+            # The whole section holds the password, too; the URLs of services are secrets, and what stands where
+            # no setting is may be one.
+            secret = "password" in key or key == "kafka" or key.startswith("notify")
+            if secret or problem["type"] == "extra_forbidden":
                 shown = ""
             problems.append(f"  {key}: {message}{shown}")
     except TypeError as error:  # keys that are no words

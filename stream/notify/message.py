@@ -25,7 +25,10 @@ def message_of(alert: Alert) -> Message | None:
     """
     if alert.muted or alert.state is AlertState.PENDING or alert.fired_at is None:
         return None
-    lines = [alert.reason, *(_line(one.excerpt, one.url) for one in alert.evidence)]
+    lines = [
+        f"{alert.updated_at:%Y-%m-%d %H:%M %Z}: {alert.reason}",
+        *(_line(one.excerpt, one.url) for one in alert.evidence),
+    ]
     if alert.state is AlertState.RESOLVED:
         return Message(f"Resolved: {alert.subject}", lines[0], "success")
     kind: Kind = "failure" if alert.severity is Severity.RED else "warning"

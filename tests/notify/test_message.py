@@ -16,7 +16,7 @@ def test_a_surge_is_told_with_its_reason_and_its_worst_events() -> None:
     assert message is not None
     assert message.title == "Yellow: entity:ACME"
     assert message.body.splitlines() == [
-        "nine where one is usual",
+        "2026-03-02 12:00 UTC: nine where one is usual",
         "- Acme defaults https://news.example/1",
         "- Acme's bonds fall",
     ]
@@ -42,7 +42,7 @@ def test_a_red_alert_looks_worse_than_others_and_one_that_is_over_well(
 def test_that_a_surge_is_over_is_told() -> None:
     message = message_of(alert("all", state=AlertState.RESOLVED, reason="it is over"))
     assert message is not None
-    assert (message.title, message.body) == ("Resolved: all", "it is over")
+    assert (message.title, message.body) == ("Resolved: all", "2026-03-02 12:00 UTC: it is over")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,6 @@ def test_of_an_alert_is_told_when_it_fires_gets_worse_and_ends_and_of_those_of_b
 ) -> None:
     publish(told, alert("topic:before"), alert("topic:before", revision=2))
     worker = notifier(told)
-    receiver.titles.clear()
     publish(
         told,
         alert("all", state=AlertState.PENDING, fired_at=None),
@@ -88,6 +87,28 @@ def test_what_came_while_nobody_was_there_is_told_by_the_next_and_what_was_told_
     publish(told, alert("topic:two"))
     notifier(told)
     assert receiver.wait_for(2) == ["Yellow: topic:one", "Yellow: topic:two"]
+
+
+def test_what_a_worker_that_died_was_about_to_tell_the_other_tells(
+    told: SystemUnderTest, receiver: Receiver
+) -> None:
+    one_broker_is_enough(told)
+    first, _ = notifier(told), notifier(told)
+    receiver.open = False
+    topics = [f"topic:{number}" for number in range(8)]
+    publish(told, *map(alert, topics))
+    deadline = time.monotonic() + 30
+    while receiver.refused < 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    first.process.send_signal(signal.SIGKILL)
+    first.process.wait()
+    receiver.open = True
+    deadline = time.monotonic() + 60
+    # What the first had told and not committed comes twice.
+    while set(receiver.titles) != {f"Yellow: {topic}" for topic in topics}:
+        assert time.monotonic() < deadline, receiver.titles
+        time.sleep(0.1)
 
 
 def test_a_target_that_is_away_is_told_when_it_is_back_even_by_the_next_worker(
