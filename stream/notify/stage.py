@@ -143,15 +143,17 @@ class NotifyStage(Service):
             self.log.error("record %d of %s is no alert", record.offset, record.topic)
             return True
         message = message_of(alert)
-        fires = alert.state is AlertState.FIRING
-        if message is None or (fires and self._told.get(alert.id) is alert.severity):
+        if alert.state is not AlertState.FIRING:
+            # What fires again under this id is news, whether or not its end is told.
+            self._told.pop(alert.id, None)
+        elif self._told.get(alert.id) is alert.severity:
+            return True
+        if message is None:
             return True
         if not await self._tell(message):
             return False
-        if fires:
+        if alert.state is AlertState.FIRING:
             self._told[alert.id] = alert.severity
-        else:
-            self._told.pop(alert.id, None)
         return True
 
     async def _tell(self, message: Message) -> bool:

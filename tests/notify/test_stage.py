@@ -1,5 +1,6 @@
 """Where a group begins to tell, and how long a target is waited for."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -11,6 +12,7 @@ from stream.metrics import NotifyMetrics
 from stream.notify.message import Message, message_of
 from stream.notify.stage import NotifyStage
 from stream.notify.targets import Target
+from stream.records import AlertState
 from stream.settings import NotifySettings, Settings
 
 TOPIC = Settings().topics.alerts
@@ -85,6 +87,23 @@ async def test_all_that_was_assigned_is_read_again_from_what_was_committed() -> 
 async def test_a_partition_that_is_new_to_a_known_group_is_told_from_its_beginning() -> None:
     consumer = await begun({PLACES[0]: 7}, PLACES[1:])
     assert consumer.positions == dict.fromkeys(PLACES[1:], 5)
+
+
+async def test_what_fires_again_is_told_also_where_its_end_was_muted() -> None:
+    target = Service(1)
+    teller = stage(target)
+    revisions = [
+        alert(),
+        alert(peak_negative=20),
+        alert(state=AlertState.RESOLVED, muted="quiet hours"),
+        alert(peak_negative=5),
+    ]
+    asked = []
+    for revision in revisions:
+        record = SimpleNamespace(value=revision.to_bytes(), offset=0, topic=TOPIC)
+        assert await teller._handle(record)
+        asked.append(target.asked)
+    assert asked == [1, 1, 1, 2]
 
 
 async def test_a_target_that_was_given_up_is_tried_once_with_each_message_until_it_takes_one() -> None:
