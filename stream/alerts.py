@@ -14,10 +14,11 @@ from rich.text import Text
 
 from stream.command import config_option, reports_errors
 from stream.kafka import client_options, require_topics
+from stream.logs import configure_logging
 from stream.notify.message import Message
 from stream.notify.targets import open_targets
 from stream.records import Alert, AlertState, Evidence, Severity
-from stream.settings import Settings, load_settings
+from stream.settings import LoggingSettings, Settings, load_settings
 
 COLOURS = {Severity.YELLOW: "yellow", Severity.ORANGE: "dark_orange", Severity.RED: "red"}
 
@@ -98,6 +99,8 @@ def tail(config: Path | None, *, from_start: bool, as_json: bool, muted: bool) -
 @reports_errors
 def test(config: Path | None) -> None:
     """Tell all of `notify.urls` that this is a test."""
+    # Why a target takes no message is what is asked here.
+    configure_logging(LoggingSettings(format="text", level="warning"))
     targets = open_targets(load_settings(config).notify.urls)
     message = Message("Downtick: a test", "Alerts will be told here.", "success")
     failed = False

@@ -123,10 +123,15 @@ def test_the_doctor_names_the_targets_and_not_their_urls(monkeypatch: pytest.Mon
     assert "hunter2" not in found.detail
 
 
-def test_a_test_message_tells_of_each_target_whether_it_took_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_test_message_tells_of_each_target_whether_it_took_it_and_why_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(logging.getLogger(), "level", logging.NOTSET)
     with receiving() as receiver:
         monkeypatch.setenv("DOWNTICK_NOTIFY__URLS", f'["{receiver.url}", "json://127.0.0.1:9"]')
         result = CliRunner().invoke(main, ["alerts", "test"])
     assert result.exit_code == 1
-    assert [line[0] for line in result.output.splitlines()] == ["✓", "✗"]
+    assert [line[0] for line in result.stdout.splitlines()] == ["✓", "✗"]
+    assert "Connection error" in result.stderr
     assert receiver.titles == ["Downtick: a test"]
