@@ -9,11 +9,11 @@ Errors:
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -145,3 +145,23 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__
+
+
+class Moves(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """Says when a group's partitions move: `leave` before they are given up, `begin` with all that are here."""
+
+    def __init__(
+        self,
+        leave: Callable[[], Awaitable[None]],
+        begin: Callable[[Sequence[TopicPartition]], Awaitable[None]],
+    ) -> None:
+        self._leave = leave
+        self._begin = begin
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002
+        """Before the group is divided anew."""
+        await self._leave()
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        """After it was."""
+        await self._begin(list(assigned))

@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from aiokafka.structs import ConsumerRecord
 from mode import Service
 from pydantic import ValidationError
 
-from stream.kafka import BrokerError, client_options
+from stream.kafka import BrokerError, Moves, client_options
 from stream.metrics import NotifyMetrics
 from stream.notify.message import Message, message_of
 from stream.notify.targets import Target
@@ -68,13 +68,13 @@ class NotifyStage(Service):
             await self._consumer.start()
         except KafkaError as error:
             raise BrokerError(f"cannot work with Kafka at {kafka.brokers}: {error!r}") from error
-        self._consumer.subscribe([self._settings.topics.alerts], listener=_Rebalance(self))
+        self._consumer.subscribe([self._settings.topics.alerts], listener=Moves(self.leave, self.begin))
 
     async def on_stop(self) -> None:
         """Leave the group, so that others take over at once."""
         await self._consumer.stop()
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """Partitions move: what is read until it is known where they begin is read again."""
         self._assigned = False
         self._told.clear()
@@ -184,14 +184,3 @@ class NotifyStage(Service):
         except (CommitFailedError, IllegalStateError):
             # The partition moved on in the meantime; its new owner tells this revision again.
             self.log.info("offset not committed, since the group was rebalanced")
-
-
-class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    def __init__(self, stage: NotifyStage) -> None:
-        self._stage = stage
-
-    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002
-        self._stage.leave()
-
-    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        await self._stage.begin(list(assigned))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
@@ -17,7 +17,7 @@ from aiokafka.errors import (
 from aiokafka.structs import ConsumerRecord
 from mode.utils.logging import get_logger
 
-from stream.kafka import BrokerError, admin_client, client_options
+from stream.kafka import BrokerError, Moves, admin_client, client_options
 from stream.metrics import ScoreMetrics
 from stream.score.clock import PartitionClock
 from stream.score.decode import Decoded, Rejection, decode
@@ -103,7 +103,7 @@ class Source:
         )
         self._connected = True
         await self._consumer.start()
-        self._consumer.subscribe([self._topic], listener=_Rebalance(self._leave, self._begin))
+        self._consumer.subscribe([self._topic], listener=Moves(self._leave, self._begin))
 
     async def stop(self) -> None:
         """Leave the group, so that others take over at once."""
@@ -323,19 +323,3 @@ class Source:
             f"--reset-offsets --to-latest --execute`. What comes then below offset {offset} is scored, and taken "
             "for repeats"
         )
-
-
-class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    def __init__(
-        self,
-        leave: Callable[[], Awaitable[None]],
-        begin: Callable[[Sequence[TopicPartition]], Awaitable[None]],
-    ) -> None:
-        self._leave = leave
-        self._begin = begin
-
-    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:  # noqa: ARG002
-        await self._leave()
-
-    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        await self._begin(list(assigned))
