@@ -25,6 +25,7 @@ EXIT_UNUSABLE = 2
 
 config_option = click.option(
     "--config",
+    envvar=CONFIG_VARIABLE,
     type=click.Path(path_type=Path, dir_okay=False),
     help=f"Settings file (YAML). Default: the one that {CONFIG_VARIABLE} names, if any.",
 )

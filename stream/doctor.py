@@ -17,7 +17,7 @@ from stream.engine.errors import EngineError
 from stream.kafka import partition_counts
 from stream.notify.targets import open_targets
 from stream.rules import load_rules
-from stream.settings import Settings, load_settings
+from stream.settings import Settings, given_variables, load_settings
 from stream.watchlist import load_watchlist
 from stream.worker import STAGES, needed_topics, require_heads
 
@@ -154,7 +154,8 @@ def doctor(config: Path | None) -> None:
     except EXPECTED as error:
         click.echo(f"✗ settings     {error}")
         raise SystemExit(1) from error
-    click.echo(f"✓ {'settings':<12} {config or 'defaults and variables'}")
+    given = ", ".join(given_variables())
+    click.echo(f"✓ {'settings':<12} {config or 'no file'}; variables: {given or 'none'}")
     failed = False
     for finding in examine(settings):
         failed |= not finding.works

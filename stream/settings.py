@@ -263,17 +263,19 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     return content
 
 
-def _unknown_variables() -> list[str]:
-    names = [
+def given_variables() -> list[str]:
+    """The names of the variables that are set and taken for settings, right or wrong ones."""
+    return sorted(
         name
         for name in os.environ
-        if name.upper().startswith(PREFIX) and not name.upper().startswith(_OTHER_PREFIXES)
-    ]
-    return [
-        f"  {name}: no such setting"
-        for name in sorted(names)
-        if name != CONFIG_VARIABLE and not _begins_with_a_setting(name)
-    ]
+        if name.upper().startswith(PREFIX)
+        and not name.upper().startswith(_OTHER_PREFIXES)
+        and name != CONFIG_VARIABLE
+    )
+
+
+def _unknown_variables() -> list[str]:
+    return [f"  {name}: no such setting" for name in given_variables() if not _begins_with_a_setting(name)]
 
 
 def _begins_with_a_setting(variable: str) -> bool:

@@ -64,6 +64,22 @@ def test_the_states_need_as_many_partitions_as_the_observations(
         ask(Settings())
 
 
+def test_the_doctor_names_the_file_and_the_variables_that_it_took_the_settings_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stream.doctor.examine", lambda _settings: [])
+    file = tmp_path / "mine.yaml"
+    file.write_text("web: {port: 1234}", encoding="utf-8")
+    monkeypatch.setenv("DOWNTICK_WEB__HOST", "127.0.0.1")
+
+    def told() -> str:
+        return CliRunner().invoke(main, ["doctor"], catch_exceptions=False).output
+
+    assert told() == "✓ settings     no file; variables: DOWNTICK_WEB__HOST\n"
+    monkeypatch.setenv("DOWNTICK_CONFIG", str(file))
+    assert told() == f"✓ settings     {file}; variables: DOWNTICK_WEB__HOST\n"
+
+
 @who_asks
 def test_the_topic_for_reviews_is_needed_only_where_events_are_put_aside(
     counts: dict[str, int], ask: Callable[[Settings], object]
