@@ -173,6 +173,8 @@ class WatchSettings(Section):
     time."""
     stall_seconds: float = Field(default=120, ge=5)
     """With observations waiting and no progress for so long, the worker ends with an error."""
+    forget_after_days: float = Field(default=180, ge=30)
+    """For how long a subject of which nothing comes is remembered; longer than `sentiment.observed` is kept."""
     explained_events: int = Field(default=3, ge=0, le=10)
     """Of how many of an alert's worst events the words behind the score are told; 0 needs no model here."""
     state_directory: Path = Path(".downtick")

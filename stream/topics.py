@@ -27,9 +27,14 @@ def topic_configurations(settings: Settings) -> dict[str, dict[str, str]]:
         # Read once, soon after: it exists only to bring each subject to its owner, who may be away for a weekend.
         topics.observed: {"retention.ms": str(7 * 24 * _HOUR)},
         # What the watch stage remembers of each subject, and how far it is.
-        # Whoever takes a partition over reads all of it, so it is compacted soon.
+        # Whoever takes a partition over reads all of it, so it is compacted soon. Subjects are forgotten by the
+        # times of its rows: those of the broker, since a worker with a wrong clock must not make others forget.
         topics.states: _COMPACTED
-        | {"segment.bytes": str(64 * _MEGABYTE), "max.compaction.lag.ms": str(6 * _HOUR)},
+        | {
+            "segment.bytes": str(64 * _MEGABYTE),
+            "max.compaction.lag.ms": str(6 * _HOUR),
+            "message.timestamp.type": "LogAppendTime",
+        },
         # The newest row of each interval stays, and rows are dropped after a year.
         topics.windows: {"cleanup.policy": "compact,delete", "retention.ms": str(365 * 24 * _HOUR)},
         topics.alerts: _COMPACTED,

@@ -7,6 +7,8 @@ tries again, changes nothing for those who read the log: no old state stands bes
 
 Compaction knows nothing of that, and keeps the last row of a key. So whoever finds that a row was written over by
 one that does not count writes it again.
+
+A row without a value says that its subject is forgotten; in time compaction drops it, too.
 """
 
 from dataclasses import dataclass
@@ -22,9 +24,11 @@ class Row:
 
     offset: int
     key: bytes
-    value: bytes
+    value: bytes | None
     token: int | None
     """The offset of its writer's claim; None where it was written before there were claims."""
+    time: int = 0
+    """When it was written, in milliseconds."""
 
 
 class Ledger:
@@ -32,11 +36,12 @@ class Ledger:
 
     def __init__(self, token: int = _NO_CLAIM) -> None:
         """`token` is that of the claim which the rows begin behind, if any."""
-        self.newest: dict[bytes, bytes] = {}
+        self.newest: dict[bytes, bytes | None] = {}
         self.overwritten: set[bytes] = set()
         """Keys whose last row does not count."""
         self.token = token
         """Of the newest claim."""
+        self._times: dict[bytes, int] = {}
 
     def add(self, row: Row) -> None:
         """Take the next row."""
@@ -50,4 +55,20 @@ class Ledger:
         # The claim itself may have been compacted away.
         self.token = token
         self.newest[row.key] = row.value
+        self._times[row.key] = row.time
         self.overwritten.discard(row.key)
+
+    @property
+    def values(self) -> dict[bytes, bytes]:
+        """The newest value of each key, of those that are not forgotten."""
+        return {key: value for key, value in self.newest.items() if value is not None}
+
+    def forget(self, milliseconds: int) -> set[bytes]:
+        """Forget the keys that were last written so long before the newest of all; give them back.
+
+        By the log's own times: how long all of it rested, while nobody was there to write, is not held against it.
+        """
+        oldest = max(self._times.values(), default=0) - milliseconds
+        forgotten = {key for key in self.values if self._times[key] < oldest}
+        self.newest.update(dict.fromkeys(forgotten))
+        return forgotten

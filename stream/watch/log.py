@@ -1,6 +1,7 @@
 """The states' log: a compacted topic that holds, per partition, each subject's state and the cursor."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,10 @@ from stream.settings import KafkaSettings
 from stream.watch.ledger import CLAIM_KEY, Ledger, Row
 
 POLL_MILLISECONDS = 500
+DAY_MILLISECONDS = 86_400_000
 CLAIM_HEADER = "claim"
+
+logger = logging.getLogger(__name__)
 
 
 class TakenOverError(FencedError):
@@ -35,8 +39,12 @@ class StateLog:
     resumes, it clears the queue that it is about to read them from.
     """
 
-    def __init__(self, settings: KafkaSettings, topic: str, producer: AIOKafkaProducer) -> None:
+    def __init__(
+        self, settings: KafkaSettings, topic: str, producer: AIOKafkaProducer, *, forget_after_days: float
+    ) -> None:
+        """`forget_after_days` is how long a key keeps its value while others are written and it is not."""
         self._topic = topic
+        self._forget_after = round(forget_after_days * DAY_MILLISECONDS)
         self._producer = producer
         self._in_order = settings.idempotence
         self._held: dict[int, Held] = {}
@@ -55,8 +63,8 @@ class StateLog:
     async def take_over(self, partition: int, abandoned: Callable[[], bool]) -> dict[bytes, bytes] | None:
         """Claim a partition and return the newest value of each key; None where `abandoned` came true.
 
-        From then on rows of earlier owners do not count, whenever they arrive. Raises `TakenOverError` where
-        somebody else claims it meanwhile.
+        Keys that were not written for long are forgotten. From then on rows of earlier owners do not count,
+        whenever they arrive. Raises `TakenOverError` where somebody else claims it meanwhile.
         """
         while True:
             ledger, end = Ledger(), await self._end(partition)
@@ -67,13 +75,16 @@ class StateLog:
                 break
             # Somebody wrote after the log was read: that has to be known, too.
         self._held[partition] = Held(claim, claim + 1)
-        overwritten = ledger.overwritten
+        forgotten = ledger.forget(self._forget_after)
+        if forgotten:
+            logger.info("partition %d: %d subjects are forgotten", partition, len(forgotten))
+        overwritten = ledger.overwritten | forgotten
         while rows := [(key, ledger.newest[key]) for key in overwritten & ledger.newest.keys()]:
             overwritten = await self.write(partition, rows)
-        return ledger.newest
+        return ledger.values
 
-    async def write(self, partition: int, rows: Sequence[tuple[bytes, bytes]]) -> set[bytes]:
-        """Append rows in order and return once the broker has confirmed them.
+    async def write(self, partition: int, rows: Sequence[tuple[bytes, bytes | None]]) -> set[bytes]:
+        """Append rows in order and return once the broker has confirmed them; without a value a key is forgotten.
 
         Returns the keys that an earlier owner has written over since the last call: write them again.
         Raises `TakenOverError` where somebody else has claimed the partition.
@@ -106,7 +117,7 @@ class StateLog:
         return (await self.ends(self._topic, [partition]))[partition]
 
     async def _append(
-        self, partition: int, rows: Sequence[tuple[bytes, bytes]], token: int | None
+        self, partition: int, rows: Sequence[tuple[bytes, bytes | None]], token: int | None
     ) -> list[int]:
         """Their offsets, -1 where the broker does not tell."""
         headers = [] if token is None else [(CLAIM_HEADER, b"%d" % token)]
@@ -146,4 +157,6 @@ class StateLog:
 
 def _row(record: ConsumerRecord) -> Row:
     token = dict(record.headers).get(CLAIM_HEADER)
-    return Row(record.offset, record.key, record.value, None if token is None else int(token))
+    return Row(
+        record.offset, record.key, record.value, None if token is None else int(token), record.timestamp
+    )

@@ -82,7 +82,7 @@ class Ownership:
         owned = self._owned[number] = Owned(number, subjects, cursor)
         return owned
 
-    async def save(self, owned: Owned, rows: list[tuple[bytes, bytes]]) -> None:
+    async def save(self, owned: Owned, rows: list[tuple[bytes, bytes | None]]) -> None:
         """Write states and behind them the cursor, which must never be read back without those from before it.
 
         Raises `TakenOverError` where another worker has claimed the partition: then `lose` all.
@@ -97,8 +97,8 @@ class Ownership:
                 "partition %d: an earlier owner wrote over %d rows", owned.number, len(overwritten)
             )
             subjects = [key for key in overwritten if not is_cursor(key)]
-            states = [(key, owned.subjects.state(key.decode())) for key in subjects]
-            rows = [(key, state) for key, state in states if state is not None]
+            # Of one that is not known here nothing is to be kept: it was forgotten, or is still to come.
+            rows = [(key, owned.subjects.state(key.decode())) for key in subjects]
 
     def lose(self, error: TakenOverError) -> None:
         """Throw away all that is held, and rest.

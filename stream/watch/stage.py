@@ -98,7 +98,12 @@ class WatchStage(Service):
     async def on_start(self) -> None:
         """Connect, then start Faust."""
         self._producer = new_producer(self._settings.kafka)
-        self._log = StateLog(self._settings.kafka, self._settings.topics.states, self._producer)
+        self._log = StateLog(
+            self._settings.kafka,
+            self._settings.topics.states,
+            self._producer,
+            forget_after_days=self._settings.watch.forget_after_days,
+        )
         self._owned = self._ownership(self._log)
         await self._producer.start()
         await self._log.start()

@@ -18,12 +18,12 @@ PARTITION = 0
 
 
 @asynccontextmanager
-async def worker(system: SystemUnderTest) -> AsyncIterator[StateLog]:
+async def worker(system: SystemUnderTest, forget_after_days: float = 180) -> AsyncIterator[StateLog]:
     """A worker's own connections to the log."""
     broker: KafkaBroker = system.broker
     settings = KafkaSettings(brokers=broker.address, idempotence=broker.idempotence)
     producer = new_producer(settings)
-    log = StateLog(settings, system.settings.topics.states, producer)
+    log = StateLog(settings, system.settings.topics.states, producer, forget_after_days=forget_after_days)
     await producer.start()
     await log.start()
     try:
@@ -83,6 +83,24 @@ def test_a_new_owner_writes_again_what_a_late_row_has_written_over(system: Syste
     # Compaction keeps the last row of a key, whoever wrote it.
     rows = dict(system.read(system.settings.topics.states))
     assert rows[b"x"] == b"160"
+
+
+def test_a_subject_that_rested_for_long_while_others_did_not_is_forgotten_by_all_owners_to_come(
+    system: SystemUnderTest,
+) -> None:
+    async def scene() -> None:
+        async with worker(system) as first, worker(system, half_a_second) as second, worker(system) as third:
+            await take_over(first)
+            await first.write(PARTITION, [(b"x", b"1"), (b"y", b"1"), (b"next", b"1")])
+            await asyncio.sleep(1)
+            await first.write(PARTITION, [(b"y", b"2"), (b"next", b"2")])
+            assert await take_over(second) == {b"y": b"2", b"next": b"2"}
+            assert await take_over(third) == {b"y": b"2", b"next": b"2"}
+            await third.write(PARTITION, [(b"x", b"3"), (b"next", b"3")])
+            assert await take_over(first) == {b"x": b"3", b"y": b"2", b"next": b"3"}
+
+    half_a_second = 0.5 / 86_400
+    asyncio.run(scene())
 
 
 def test_what_is_written_while_a_worker_takes_over_is_known_to_it(

@@ -22,7 +22,7 @@ def ledger(*rows: Row) -> Ledger:
 
 def test_the_last_row_of_a_key_is_the_newest() -> None:
     found = ledger(Row(0, CLAIM_KEY, b"", None), Row(1, b"x", b"1", 0), Row(2, b"x", b"2", 0))
-    assert found.newest == {b"x": b"2"}
+    assert found.values == {b"x": b"2"}
     assert found.overwritten == set()
 
 
@@ -35,7 +35,7 @@ def test_a_row_behind_a_newer_claim_than_its_own_does_not_count() -> None:
         Row(4, b"x", b"late", 0),
         Row(5, b"y", b"late", 0),
     )
-    assert found.newest == {b"x": b"2"}
+    assert found.values == {b"x": b"2"}
     assert found.overwritten == {b"x", b"y"}
     found.add(Row(6, b"x", b"2", 2))
     assert found.overwritten == {b"y"}
@@ -43,12 +43,48 @@ def test_a_row_behind_a_newer_claim_than_its_own_does_not_count() -> None:
 
 def test_a_row_from_before_there_were_claims_counts_until_the_first() -> None:
     found = ledger(Row(0, b"x", b"1", None), Row(1, CLAIM_KEY, b"", None), Row(2, b"x", b"old version", None))
-    assert found.newest == {b"x": b"1"}
+    assert found.values == {b"x": b"1"}
 
 
 def test_a_claim_that_was_compacted_away_is_known_by_the_rows_that_carry_it() -> None:
     found = ledger(Row(7, b"y", b"2", 5), Row(8, b"x", b"late", 3))
-    assert found.newest == {b"y": b"2"}
+    assert found.values == {b"y": b"2"}
+
+
+def test_who_rested_long_while_others_were_written_is_forgotten() -> None:
+    found = ledger(
+        Row(0, b"x", b"1", 0, time=1_000),
+        Row(1, b"y", b"1", 0, time=1_001),
+        Row(2, b"z", b"1", 0, time=2_000),
+    )
+    assert found.forget(1_000) == set()
+    assert found.forget(999) == {b"x"}
+    assert found.values == {b"y": b"1", b"z": b"1"}
+    assert found.newest[b"x"] is None
+    assert found.forget(999) == set()
+
+
+def test_nobody_is_forgotten_for_a_time_in_which_nobody_wrote() -> None:
+    found = ledger(Row(0, b"x", b"1", 0, time=1_000), Row(1, CLAIM_KEY, b"", None, time=10**9))
+    assert found.forget(1) == set()
+
+
+def test_who_is_written_again_after_being_forgotten_is_remembered() -> None:
+    found = ledger(Row(0, b"x", b"1", 0), Row(1, b"x", None, 0))
+    assert found.values == {}
+    found.add(Row(2, b"x", b"2", 0))
+    assert found.values == {b"x": b"2"}
+
+
+def test_a_late_row_brings_nothing_back_that_was_forgotten() -> None:
+    found = ledger(
+        Row(0, CLAIM_KEY, b"", None),
+        Row(1, b"x", None, 0),
+        Row(2, CLAIM_KEY, b"", None),
+        Row(3, b"x", b"late", 0),
+    )
+    assert found.values == {}
+    assert found.overwritten & found.newest.keys() == {b"x"}
 
 
 @dataclass
@@ -67,8 +103,8 @@ class Owner:
     def read(self) -> None:
         """Learn what the log says, and send a claim."""
         found = ledger(*self.log)
-        self.states = {key: json.loads(found.newest.get(key, b"[]")) for key in SUBJECTS}
-        self.following = int(found.newest.get(CURSOR, b"0"))
+        self.states = {key: json.loads(found.values.get(key, b"[]")) for key in SUBJECTS}
+        self.following = int(found.values.get(CURSOR, b"0"))
         self.token, self.expected, self.offsets = None, len(self.log), []
         self.pending = [(CLAIM_KEY, b"")]
 
@@ -145,6 +181,6 @@ def test_wherever_the_log_is_cut_the_states_know_all_before_the_cursor(
         else:
             owner.handle()
         found = ledger(*log)
-        counted = [record for key in SUBJECTS for record in json.loads(found.newest.get(key, b"[]"))]
+        counted = [record for key in SUBJECTS for record in json.loads(found.values.get(key, b"[]"))]
         assert len(counted) == len(set(counted))
-        assert set(range(int(found.newest.get(CURSOR, b"0")))) <= set(counted)
+        assert set(range(int(found.values.get(CURSOR, b"0")))) <= set(counted)
