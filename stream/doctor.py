@@ -14,10 +14,11 @@ from stream.bundle import BundleError, load_bundle
 from stream.command import EXPECTED, config_option
 from stream.engine.engine import Engine
 from stream.engine.errors import EngineError
-from stream.kafka import partition_counts
+from stream.kafka import BrokerError, partition_counts
 from stream.notify.targets import open_targets
 from stream.rules import load_rules
 from stream.settings import Settings, given_variables, load_settings
+from stream.topics import topic_configurations, topic_deviations
 from stream.watchlist import load_watchlist
 from stream.worker import STAGES, needed_topics, require_heads
 
@@ -53,7 +54,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     if settings.notify.urls:
         yield _checked("targets", lambda: _targets(settings))
     yield _checked("broker", lambda: _broker(settings))
-    yield _checked("topics", lambda: _topics(settings))
+    topics = _checked("topics", lambda: _topics(settings))
+    yield topics
+    if topics.works:
+        yield _checked("retention", lambda: _retention(settings))
     yield _checked("web port", lambda: _port(settings))
 
 
@@ -130,6 +134,23 @@ def _broker(settings: Settings) -> str:
 def _topics(settings: Settings) -> str:
     counts = asyncio.run(needed_topics(settings, STAGES))
     return ", ".join(f"{name} ({count})" for name, count in counts.items())
+
+
+def _retention(settings: Settings) -> str:
+    try:
+        deviations = asyncio.run(topic_deviations(settings))
+    except BrokerError as error:
+        # The embedded broker knows no such question, and who may read topics may not be allowed to ask it.
+        return f"not checked: {error}"
+    wanted = topic_configurations(settings)
+    told = "; ".join(
+        f"{name} has {key} {value}, not {wanted[name][key]}"
+        for name, found in deviations.items()
+        for key, value in found.items()
+    )
+    if any("cleanup.policy" in found for found in deviations.values()):
+        raise BrokerError(f"{told}: what must be kept would be deleted; set it with Kafka's own tools")
+    return told or "each topic keeps its records as `downtick topics create` has it"
 
 
 def _port(settings: Settings) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 from aiokafka.admin import NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from stream.command import config_option, reports_errors
@@ -65,6 +66,36 @@ async def create_topics(settings: Settings) -> tuple[list[str], list[str]]:
                 raise BrokerError(f"cannot create the topic {name}: {message or for_code(code).__name__}")
             created.append(name)
     return created, [name for name in wanted if name not in created]
+
+
+async def topic_deviations(settings: Settings) -> dict[str, dict[str, str]]:
+    """What topics that exist have set otherwise than `create_topics` does, by topic and key.
+
+    Raises `BrokerError` where the broker does not tell.
+    """
+    wanted = {name: keys for name, keys in topic_configurations(settings).items() if keys}
+    existing = await partition_counts(settings.kafka, wanted)
+    resources = [
+        ConfigResource(ConfigResourceType.TOPIC, name, dict.fromkeys(wanted[name], "")) for name in existing
+    ]
+    try:
+        async with admin_client(settings.kafka) as admin:
+            responses = await admin.describe_configs(resources) if resources else []
+    except KafkaError as error:
+        raise BrokerError(f"{settings.kafka.brokers} does not tell how topics are set: {error}") from error
+    deviations: dict[str, dict[str, str]] = {}
+    for response in responses:
+        for code, message, _, name, keys in response.resources:
+            if code:
+                raise BrokerError(f"cannot see how {name} is set: {message or for_code(code).__name__}")
+            found = {key[0]: key[1] for key in keys if not _alike(key[1], wanted[name].get(key[0]))}
+            deviations |= {name: found} if found else {}
+    return deviations
+
+
+def _alike(value: str, wanted: str | None) -> bool:
+    # A broker may write a list in another order.
+    return wanted is None or set(value.split(",")) == set(wanted.split(","))
 
 
 @click.group()

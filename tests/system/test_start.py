@@ -1,13 +1,19 @@
 """A worker that cannot work says why in one message and ends with a status."""
 
+import asyncio
 import shutil
 import socket
+import time
 from pathlib import Path
 
 import pytest
-from processes import KafkaBroker, SystemUnderTest
+from aiokafka.admin import NewTopic
+from processes import PARTITIONS, KafkaBroker, SystemUnderTest
 
 from stream.bundle import MODEL, Bundle
+from stream.doctor import _retention
+from stream.kafka import BrokerError, admin_client, partition_counts
+from stream.settings import KafkaSettings, Settings
 
 
 @pytest.fixture
@@ -74,3 +80,32 @@ def test_the_doctor_says_what_works_and_what_does_not(system: SystemUnderTest) -
     assert "✗ topics" in output
     assert "✗ bundle" in output
     assert "✓ broker" in output
+
+
+@pytest.mark.kafka
+def test_topics_that_somebody_made_otherwise_are_named(apache_kafka: KafkaBroker, tmp_path: Path) -> None:
+    async def create(topic: NewTopic) -> None:
+        async with admin_client(kafka) as admin:
+            await admin.create_topics([topic])
+
+    def make(name: str, key: str, value: str) -> None:
+        asyncio.run(create(NewTopic(name, PARTITIONS, 1, topic_configs={key: value})))
+        while not asyncio.run(partition_counts(kafka, [name])):
+            time.sleep(0.1)
+
+    kafka = KafkaSettings(brokers=apache_kafka.address)
+    topics = SystemUnderTest(apache_kafka, tmp_path).__enter__().settings.topics
+    assert _retention(Settings(kafka=kafka, topics=topics)).startswith("each topic keeps its records")
+    make("brief.observed", "retention.ms", "3600000")
+    topics = topics.model_copy(update={"observed": "brief.observed"})
+    told = "brief.observed has retention.ms 3600000, not 604800000"
+    assert _retention(Settings(kafka=kafka, topics=topics)) == told
+    make("brief.states", "cleanup.policy", "delete")
+    topics = topics.model_copy(update={"states": "brief.states"})
+    with pytest.raises(BrokerError, match=r"brief\.states has cleanup\.policy delete, not compact.*deleted"):
+        _retention(Settings(kafka=kafka, topics=topics))
+
+
+def test_a_broker_that_does_not_tell_how_topics_are_set_is_no_fault(system: SystemUnderTest) -> None:
+    settings = system.settings.model_copy(update={"kafka": KafkaSettings(brokers=system.broker.address)})
+    assert _retention(settings).startswith("not checked: ")
