@@ -108,6 +108,16 @@ class TopicSettings(Section):
     """Raise it by one when the raw topic was deleted and made anew: its offsets start again at 0,
     and without a new epoch they would be taken for repeats."""
 
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        kinds = ("raw", "dead_letter", "scored", "review", "observed", "states", "windows", "alerts")
+        names = [getattr(self, kind) for kind in kinds]
+        for name in names:
+            if names.count(name) > 1:
+                shared = " and ".join(kind for kind in kinds if getattr(self, kind) == name)
+                raise ValueError(f"{shared} are both {name}: each needs a topic of its own")
+        return self
+
     @property
     def source(self) -> str:
         """The raw topic's name as part of a position."""

@@ -64,7 +64,9 @@ async def create_topics(settings: Settings) -> tuple[list[str], list[str]]:
             code, message = response.topic_errors[0][1], response.topic_errors[0][2]
             if code and for_code(code) is not TopicAlreadyExistsError:
                 raise BrokerError(f"cannot create the topic {name}: {message or for_code(code).__name__}")
-            created.append(name)
+            # One that exists and is not listed may not be seen: its owner has to allow that.
+            if not code:
+                created.append(name)
     return created, [name for name in wanted if name not in created]
 
 

@@ -37,8 +37,8 @@ from stream.watchlist import Watchlist, load_watchlist, subject_of
 from stream.web import Check, WebServer
 
 STAGES = ("score", "watch", "notify")
-STOP_SECONDS = 60.0
-EXIT_SECONDS = 150.0
+STOP_SECONDS = 40.0
+EXIT_SECONDS = 70.0
 """After the stages have begun to stop, the process is gone in this time, whatever hangs in it."""
 EXIT_FAILED = 1
 
@@ -72,8 +72,9 @@ class Worker:
             for service in reversed(services):
                 try:
                     await asyncio.wait_for(service.stop(), STOP_SECONDS)
-                except Exception:
-                    # The others are to be stopped all the same; what was not committed is repeated.
+                except (Exception, asyncio.CancelledError):
+                    # The others are to be stopped all the same; what was not committed is repeated. Nobody cancels
+                    # this task: a client whose broker is away does that to one of its own, and lets it escape.
                     logger.exception("%s did not stop as it should", type(service).__name__)
 
     async def _services(self) -> list[Service]:

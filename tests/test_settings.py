@@ -191,3 +191,10 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path, text: str) -> None
 def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot read"):
         load_settings(tmp_path / "absent.yaml")
+
+
+def test_two_topics_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is scored would be read as news again, and so on for ever."""
+    monkeypatch.setenv("DOWNTICK_TOPICS__SCORED", "news.raw")
+    with pytest.raises(SettingsError, match=r"raw and scored are both news\.raw: each"):
+        load_settings()

@@ -1,6 +1,8 @@
 """What a worker and the doctor ask of the topics, and a worker of a bundle that is put in place of its own."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from mode import Service
 from prometheus_client import CollectorRegistry
 from tiny_bundle import HEADS, make_tiny_bundle
 
@@ -174,3 +177,32 @@ def test_a_worker_tells_people_of_alerts_where_it_is_said_whom(
     result = CliRunner().invoke(main, ["worker", *arguments])
     assert result.exit_code == 0, result.output
     assert begun == [stages]
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_cancels_its_own_task_keeps_no_service_from_being_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """aiokafka's consumer does, where its broker is away."""
+
+    class Kept(Service):
+        async def on_stop(self) -> None:
+            stopped.append(self)
+
+    class Cancelling(Service):
+        async def on_stop(self) -> None:
+            raise asyncio.CancelledError
+
+    async def services() -> list[Service]:
+        return [kept, Cancelling()]
+
+    stopped: list[Service] = []
+    kept = Kept()
+    worker = Worker(SETTINGS, STAGES)
+    monkeypatch.setattr(worker, "_services", services)
+    monkeypatch.setattr("stream.worker._exit_in", lambda _seconds: None)
+    running = asyncio.create_task(worker.run())
+    await asyncio.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await running
+    assert stopped == [kept]

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import os
 from collections.abc import Callable
 from datetime import datetime
@@ -125,6 +126,8 @@ def tune_alerts(
     files: tuple[Path, ...], *, counts: bool, cache: bool, per_week: float, config: Path | None
 ) -> None:
     """Propose settings that give so many alerts a week, judged by FILES of history, as for `backtest`."""
+    if not math.isfinite(per_week):
+        raise UsageError(f"--per-week {per_week} is no number of alerts")
     settings = load_settings(config)
     tried = [
         settings.model_copy(

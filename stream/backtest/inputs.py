@@ -141,6 +141,8 @@ def read_counts(file: Path) -> list[tuple[datetime, int]]:
             if not {"timestamp", "value"} <= set(reader.fieldnames or ()):
                 raise UsageError(f"{file} must have the columns timestamp and value")
             for row in reader:
+                if None in row:
+                    raise UsageError(f"{file}, line {reader.line_num}: more fields than the columns")
                 rows.append(_count(row, file, reader.line_num))
                 if len(rows) > 1 and rows[-1][0] < rows[-2][0]:
                     raise UsageError(

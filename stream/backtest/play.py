@@ -10,9 +10,11 @@ from rich.progress import Progress
 from stream.backtest.inputs import Feed, Tally, merged_counts
 from stream.backtest.run import Backtest
 from stream.backtest.scorer import Scorer
+from stream.backtest.spacing import fitting, row_spacing
 from stream.command import UsageError
 from stream.rules import Rules, load_rules
 from stream.settings import Settings
+from stream.spikes.reason import duration
 from stream.watchlist import Watchlist, load_watchlist
 
 
@@ -68,18 +70,27 @@ def _reading(settings: Settings) -> tuple[object, ...]:
 
 def play_counts(files: Sequence[Path], settings: Sequence[Settings]) -> tuple[list[Backtest], list[str]]:
     """Counts through a detector for each of `settings`; a file's name is its subject."""
-    # Of nothing but negatives the share is always 1: only their number can tell.
-    tests = [Backtest(one.spikes.model_copy(update={"volume_only": True}), _rules(one)) for one in settings]
     if len({file.stem for file in files}) < len(files):
         raise UsageError("two files of counts have the same name, which is to be their subject's")
     rows = merged_counts(files)
+    spacing = row_spacing(rows)
+    # Of nothing but negatives the share is always 1: only their number can tell.
+    fitted = [
+        one.model_copy(
+            update={"spikes": fitting(one.spikes.model_copy(update={"volume_only": True}), spacing)}
+        )
+        for one in settings
+    ]
+    tests = [Backtest(one.spikes, _rules(one)) for one in fitted]
     with Progress(disable=not sys.stderr.isatty()) as progress:
         for time, subject, number in progress.track(rows, description="rows"):
             for test in tests:
                 test.count(time, subject, number)
     for test in tests:
         test.finish()
-    return tests, [f"{len(rows):,} rows"]
+    told = f", {duration(spacing)} apart: shorter windows are not tested"
+    unfit = any(one.spikes.windows_seconds[0] < spacing for one in settings)
+    return tests, [f"{len(rows):,} rows{told if unfit else ''}"]
 
 
 def _rules(settings: Settings, scorer: Scorer | None = None) -> Rules:

@@ -16,9 +16,12 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.2g}" if value < 1 else f"{value:.1f}"
 
 
-def reason(finding: Finding, topics: dict[str, int], *, after_another: bool = False) -> str:
+def reason(
+    finding: Finding, topics: dict[str, int], *, after_another: bool = False, others_known: bool = True
+) -> str:
     """Counts, expectation, ratio, window, share and topics of what was found; `topics` most frequent first.
 
+    Without `others_known` nothing is known of events that are not negative, and no share is told.
     `after_another` says whether another surge may lie in the window, which was not counted.
     """
     sentence = f"{finding.negative} negatives in {duration(finding.seconds)}"
@@ -28,7 +31,7 @@ def reason(finding: Finding, topics: dict[str, int], *, after_another: bool = Fa
         return f"{sentence}, and no history yet that says how many are usual" + _topics(topics)
     ratio = finding.negative / finding.expected
     sentence += f" where {_number(finding.expected)} were expected ({_number(ratio)} ×)"
-    if finding.total > finding.negative or finding.expected_share < 0.99:
+    if others_known and (finding.total > finding.negative or finding.expected_share < 0.99):
         share = finding.negative / finding.total
         sentence += (
             f"; {share:.0%} of {finding.total} items negative, usually {finding.expected_share:.0%}"

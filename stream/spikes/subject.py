@@ -56,6 +56,7 @@ class Subject:
         )
         self._history = History(name, settings, self._cycle.covers)
         self._alerts: list[Alert] = []
+        self._counts_alone = False
 
     def observe(self, observation: Observation, bundle: str) -> Outcome:
         """Count an observation, judged by the model of `bundle`, once."""
@@ -94,6 +95,7 @@ class Subject:
         elif moment < self._history.clock:
             raise ValueError(f"{time.isoformat()} comes after a later time")
         self._move(moment)
+        self._counts_alone = True
         self._history.note_row(moment)
         if negatives:
             self._history.count(moment, "negative", number=negatives)
@@ -246,7 +248,7 @@ class Subject:
             peak_negative=life.peaks[finding.seconds],
             topics=topics,
             evidence=self._proof.worst(life.seen_from),
-            reason=reason(finding, topics, after_another=after_another),
+            reason=reason(finding, topics, after_another=after_another, others_known=not self._counts_alone),
             bundle=self._bundle,
         )
 

@@ -52,6 +52,44 @@ def test_no_alert_knows_what_came_after_it(tmp_path: Path) -> None:
     assert json.loads(run("--counts", "--json", cut).output)["fired_at"] == fired
 
 
+def counts_of(file: Path, *, every: timedelta, days: int, usual: int, surge: range = range(0)) -> Path:
+    """So many negatives in each row, and five times as many in those of the surge."""
+    lines = [
+        f"{START + (row + 1) * every},{usual * (5 if row in surge else 1) + (-1) ** row}"
+        for row in range(round(timedelta(days=days) / every))
+    ]
+    file.write_text("\n".join(["timestamp,value", *lines]) + "\n", encoding="utf-8")
+    return file
+
+
+def test_a_surge_in_rows_of_an_hour_is_one_alert(tmp_path: Path) -> None:
+    hour = timedelta(hours=1)
+    file = counts_of(tmp_path / "acme.csv", every=hour, days=30, usual=20, surge=range(600, 606))
+    result = run("--counts", file, "--out", tmp_path)
+    assert "720 rows, 1 h apart: shorter windows are not tested" in result.output
+    (alert,) = json.loads((tmp_path / "alerts.json").read_text(encoding="utf-8"))
+    assert datetime.fromisoformat(alert["fired_at"]) == START + 601 * hour
+    # Of what is not negative nothing is known, and no share is told.
+    assert "%" not in alert["reason"]
+
+
+def test_rows_of_a_day_are_refused_since_no_window_is_so_long(tmp_path: Path) -> None:
+    file = counts_of(tmp_path / "acme.csv", every=timedelta(days=1), days=40, usual=50)
+    result = run("--counts", "--json", file)
+    assert result.exit_code == 2
+    assert (
+        "the rows are 24 h apart, longer than the longest of `spikes.windows_seconds` (6 h)" in result.output
+    )
+
+
+def test_a_row_of_counts_with_more_fields_than_columns_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "acme.csv"
+    file.write_text("timestamp,value\n2026-01-01 00:00:00,1,234\n", encoding="utf-8")
+    result = run("--counts", "--json", file)
+    assert result.exit_code == 2
+    assert f"{file}, line 2: more fields than the columns" in result.output
+
+
 def test_quiet_counts_alert_nothing(tmp_path: Path) -> None:
     result = run("--counts", "--json", write_counts(tmp_path / "acme.csv", days=5))
     assert (result.exit_code, result.output) == (0, "")
