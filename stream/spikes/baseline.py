@@ -32,10 +32,11 @@ _HALF_HOURS = 2 * 7 * 24
 # 1970-01-01 was a Thursday; weeks begin on Monday here.
 _MONDAY = 3 * DAY
 _SLOT_OF_HOUR = np.array([hour % 24 + (24 if hour >= 5 * 24 else 0) for hour in range(7 * 24)])
-# Between the middles of two hours the season goes straight from one to the other.
+# Between the middles of two hours the season goes straight from one to the other, but that at midnight it steps
+# where another kind of day begins: what Friday's last hour has says nothing of the first one on Saturday.
 _HALVES = np.arange(_HALF_HOURS)
 _OWN_HOUR = _SLOT_OF_HOUR[_HALVES // 2]
-_NEAR_HOUR = _SLOT_OF_HOUR[(_HALVES // 2 + np.where(_HALVES % 2, 1, -1)) % (7 * 24)]
+_NEAR_HOUR = (_OWN_HOUR + np.where(_HALVES % 2, 1, -1)) % 24 + _OWN_HOUR // 24 * 24
 _BY_HOUR = np.arange(_SLOTS) % 24
 _BY_KIND = np.arange(_SLOTS) // 24
 _BELIEVED_EVENTS = 10
@@ -111,15 +112,18 @@ class Season:
             spread_counts = count / dispersion + weight
             expected = exposure * (level / dispersion) + weight / usual
             factors = spread_counts / expected
-            self.seasonal_hours = float(exposure @ factors)
-            level = (self.count + 0.5) / max(1e-9, self.seasonal_hours)
+            level = (self.count + 0.5) / max(1e-9, float(exposure @ factors))
+        halves = 0.75 * factors[_OWN_HOUR] + 0.25 * factors[_NEAR_HOUR]
+        # Twice the level with half the season is the same. The level is that of a whole week, lest hours weighted
+        # with the season of Friday and those with the season of Monday cannot be added up.
+        mean = float(halves.mean())
+        self.seasonal_hours = float(exposure @ factors) / mean
         shrinkage = weight / usual / expected
         self._uncertainties = _packed(1 / spread_counts)
         self._shrinkages = _packed(shrinkage)
         self._hour_uncertainties = _packed(shrinkage**2 * hour_uncertainty)
         self._kind_uncertainties = _packed(shrinkage**2 * kind_uncertainty)
-        halves = 0.75 * factors[_OWN_HOUR] + 0.25 * factors[_NEAR_HOUR]
-        self._cumulated = _packed(np.concatenate(([0.0], np.cumsum(halves) / 2)))
+        self._cumulated = _packed(np.concatenate(([0.0], np.cumsum(halves / mean) / 2)))
 
     def integral(self, start: int, end: int) -> float:
         """Hours from `start` to `end`, each weighted with its season factor."""
@@ -267,14 +271,14 @@ class Baseline:
         self._totals += np.array([share * negative, share * total], dtype=np.float32)
         self._cached = None
 
-    def learn_silence(self, start: int, seconds: int) -> None:
-        """Take a silence into the history, hour by hour."""
-        self._recent[1] += np.float32(
-            self.season.integral(start, start + min(seconds, _LONGEST_SILENCE_SECONDS))
-        )
-        hours = np.arange(start, start + min(seconds, _LONGEST_SILENCE_SECONDS), HOUR)
+    def learn_silence(self, start: int, seconds: int, *, age: int = 0) -> None:
+        """Take a silence into the history, whose middle lies `age` seconds before what was learned last."""
+        believed = min(seconds, _LONGEST_SILENCE_SECONDS)
+        share, share_of_late = 0.5 ** (age / self._half_life), 0.5 ** (age / self._late_half_life)
+        self._recent[1] += np.float32(share_of_late * self.season.integral(start, start + believed))
+        hours = np.arange(start, start + believed, HOUR)
         slots = _SLOT_OF_HOUR[(hours + _MONDAY) % WEEK // HOUR]
-        self._hours += np.bincount(slots, minlength=_SLOTS).astype(np.float32)
+        self._hours += (share * np.bincount(slots, minlength=_SLOTS)).astype(np.float32)
         self._cached = None
 
     def age(self, seconds: float) -> None:

@@ -154,12 +154,12 @@ class Intervals:
     def _learn_late(self, time: int, *, weight: float, negative: bool, number: int) -> None:
         """Take late events into an hour that has been learned, unless that is a surge."""
         hour = -(-time // HOUR) * HOUR
-        if hour < self._since // HOUR * HOUR:
+        now = self._learned * self._seconds
+        if hour < (before := self._since // HOUR * HOUR):
             # The history is longer than it seemed, by the hours of which all was watched.
             for baseline in (self.baseline, self._others.baseline):
-                baseline.learn_silence(hour, self._since // HOUR * HOUR - hour)
+                baseline.learn_silence(hour, before - hour, age=now - (hour + before) // 2)
             self._since = hour
-        now = self._learned * self._seconds
         if not negative:
             self._others.baseline.learn_late(time, now, weight=float(number), negative=0, total=number)
         grown = self.baseline.hours >= YOUNG_HOURS

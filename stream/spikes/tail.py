@@ -7,7 +7,8 @@ they go on average. Surprise beyond the level (natural logarithm of the level ov
 exponential with mean 1 in theory; its real mean has a gamma prior around that, which makes the forecast a Lomax
 distribution. So a count is judged by what this subject's excesses were like, and little history changes little.
 
-A peak teaches no more than what would have fired: one scandal must not hide the next.
+A peak that fires teaches no more than its like usually do, or than would fire by the theory: scandals must not
+hide the next one.
 
 There are fewer alarms than the shares of the budget add up to: a story is met by several windows, some of which
 have hardly any counts over the level, since those are whole numbers; and the gate stops some peaks. What is
@@ -42,6 +43,11 @@ _PRIOR_USE = 0.5
 _SHARED = 0.27
 # As cut, the excesses of peaks of which one in `OVER_LEVEL` fires have a mean that is too small by that share.
 _UNCUT = OVER_LEVEL / (OVER_LEVEL - 1)
+# What a peak that fires may teach at least: what fires where nothing is known. It is not what fires by now, which
+# would rise with each scandal: of equal ones, a week apart, the sixth to the tenth were not told.
+_MOST_TAUGHT = _PRIOR_EXCESSES * (OVER_LEVEL ** (1 / _PRIOR_EXCESSES) - 1)
+# What stands for the height of a peak that has fired, which teaches no more.
+_FIRED = 1e6
 # What is kept of a window length: decayed peaks, their excess, watched days; and of the peak that goes on, what
 # has been learned of its excess, or less than 0 where none does.
 _PEAKS, _EXCESS, _DAYS, _HEIGHT = range(4)
@@ -84,15 +90,20 @@ class Tails:
         """Take a count at `time`: below the level it teaches nothing, what lies close together is one peak."""
         if alarms > self.level:
             return
-        height = float(self._sums[window, _HEIGHT])
-        if time - self._last[window] > max(HOUR, self._lengths[window]):
-            height = -1.0
-        excess = min(self._surprise(alarms), self._firing(window))
-        if height < 0:
-            self._sums[window, _PEAKS] += 1
-            height = 0.0
-        self._sums[window, _EXCESS] += np.float32(max(0.0, excess - height))
-        self._sums[window, _HEIGHT] = max(height, excess)
+        row = self._sums[window]
+        if time - self._last[window] > max(HOUR, self._lengths[window]) or row[_HEIGHT] < 0:
+            row[_PEAKS] += 1
+            row[_HEIGHT] = 0
+        height, excess = float(row[_HEIGHT]), self._surprise(alarms)
+        if height < _FIRED and self.share(window, alarms) < 1:
+            # What it has taught before it fired is taken back, too.
+            _, weight, scale = self._forecast(window)
+            usual = (scale - _UNCUT * height) / (weight - 1)
+            row[_EXCESS] += min(excess, max(_MOST_TAUGHT, usual)) - height
+            row[_HEIGHT] = _FIRED
+        elif excess > height:
+            row[_EXCESS] += excess - height
+            row[_HEIGHT] = excess
         self._last[window] = max(self._last[window], time)
 
     def count(self, time: int, *, opened: bool) -> None:
@@ -118,11 +129,6 @@ class Tails:
     def _surprise(self, alarms: float) -> float:
         """How far beyond the level a count is."""
         return max(0.0, math.log(self.level / max(alarms, 1e-300)))
-
-    def _firing(self, window: int) -> float:
-        """The surprise at which the share is 1."""
-        often, weight, scale = self._forecast(window)
-        return float(scale * max(0.0, often ** (1 / weight) - 1))
 
     def _forecast(self, window: int) -> tuple[float, float, float]:
         """How often peaks come, over what the budget allows; shape and scale of their excess."""

@@ -18,7 +18,7 @@ from spike_streams import (
     watched,
 )
 
-from bench.simulation import draw, firings
+from bench.simulation import START, draw, firings
 from stream.records import Alert, AlertState, Observation, Position, Severity
 from stream.spikes.baseline import HOUR
 from stream.spikes.novelty import minhash
@@ -334,3 +334,29 @@ def test_a_window_of_a_day_is_judged_right_after_another_surge() -> None:
     assert fired(watch(subject, feed.between(60, 60.2, negative=200, neutral=8)))
     watch(subject, feed.between(60.2, 64, negative=4, neutral=8))
     watch(subject, feed.between(64, 100, negative=16, neutral=8))
+
+
+def test_equal_surges_a_week_apart_are_all_told() -> None:
+    feed, subject = Feed(2), Subject("x", SETTINGS)
+    watch(subject, feed.between(0, 3 * WEEK, negative=3, neutral=3))
+    found = []
+    for week in range(3, 11):
+        begin = week * WEEK + 10
+        watch(subject, feed.between(week * WEEK, begin, negative=3, neutral=3))
+        found.append(bool(fired(watch(subject, feed.between(begin, begin + 3, negative=21, neutral=3)))))
+        watch(subject, feed.between(begin + 3, (week + 1) * WEEK, negative=3, neutral=3))
+    assert found == [True] * 8
+
+
+def test_the_level_does_not_move_with_the_days_of_the_week() -> None:
+    """Ten times as much by day as by night, and at weekends a third, as always."""
+    subject, moved = Subject("x", SETTINGS), []
+    events = draw("seasonal", np.random.default_rng(4), 20, 4 * WEEK)
+    for event in events.observations():
+        subject.observe(event, "simulated")
+        day = (event.time.timestamp() - START) / 86_400
+        if day > 14 + len(moved):
+            now = subject._history.now
+            moved.append(subject._history.baseline.forecast(now, now + HOUR).moved)
+    by_day = np.array(moved[:14]).reshape(2, 7).mean(axis=0)
+    assert by_day.max() - by_day.min() < 0.04

@@ -63,6 +63,27 @@ def test_one_scandal_does_not_hide_the_next() -> None:
     assert subject.share(0, ALLOWED / 100) < 3 * before < 1
 
 
+def test_equal_scandals_a_week_apart_do_not_hide_the_tenth() -> None:
+    subject = tails()
+    for week in range(10):
+        subject.age(7 * DAY, watched=7 * DAY)
+        # It grows from what is hardly a peak to what would be met once in ten thousand years.
+        for minute in range(60):
+            subject.learn(0, subject.level * math.exp(-minute / 4), week * 7 * DAY + 60 * minute)
+    assert subject.share(0, subject.level * math.exp(-10)) < 1
+
+
+def test_what_a_peak_taught_before_it_fired_is_taken_back() -> None:
+    at_once, slowly = tails(), tails()
+    for subject in (at_once, slowly):
+        live(subject, 100, 4)
+    far = at_once.level * math.exp(-50)
+    at_once.learn(0, far, 1000 * DAY)
+    for step in range(200):
+        slowly.learn(0, slowly.level * math.exp(-step / 4), 1000 * DAY + step)
+    assert slowly.share(0, far) == pytest.approx(at_once.share(0, far), rel=1e-3)
+
+
 def test_peaks_that_lie_close_together_are_one() -> None:
     once, often = tails(), tails()
     once.learn(0, ALLOWED, 0)
@@ -193,7 +214,7 @@ def test_who_lowers_the_budget_keeps_what_was_learned_of_the_tails() -> None:
     live(lavish, 400, 4)
     kept, new = tails(), tails()
     kept.load(*lavish.dump())
-    assert kept.share(0, ALLOWED / 100) > 3 * new.share(0, ALLOWED / 100)
+    assert kept.share(0, ALLOWED / 100) > 1.5 * new.share(0, ALLOWED / 100)
     assert kept.share(0, ALLOWED / 100) == pytest.approx(2 * lavish.share(0, ALLOWED / 100), rel=0.6)
 
 
