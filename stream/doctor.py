@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from stream.bundle import BundleError, load_bundle
-from stream.command import EXPECTED, config_option
+from stream.command import EXPECTED, config_option, make_folder
 from stream.engine.engine import Engine
 from stream.engine.errors import EngineError
 from stream.kafka import BrokerError, partition_counts
@@ -58,6 +58,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield topics
     if topics.works:
         yield _checked("retention", lambda: _retention(settings))
+    yield _checked("state folder", lambda: _state_folder(settings))
     yield _checked("web port", lambda: _port(settings))
 
 
@@ -151,6 +152,11 @@ def _retention(settings: Settings) -> str:
     if any("cleanup.policy" in found for found in deviations.values()):
         raise BrokerError(f"{told}: what must be kept would be deleted; set it with Kafka's own tools")
     return told or "each topic keeps its records as `downtick topics create` has it"
+
+
+def _state_folder(settings: Settings) -> str:
+    make_folder(settings.watch.state_directory)
+    return f"{settings.watch.state_directory} can be written to"
 
 
 def _port(settings: Settings) -> str:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from aiokafka.errors import KafkaError
 from mode import Service
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from stream.bundle import Bundle, BundleError, load_bundle
-from stream.command import EXPECTED, config_option, reports_errors
+from stream.command import EXPECTED, config_option, make_folder, reports_errors
 from stream.engine.engine import Engine
 from stream.engine.errors import EngineError
 from stream.explanation.evidence import EvidenceExplainer
@@ -98,6 +99,7 @@ class Worker:
             checks["notify"] = lambda: all(teller.ready for teller in tellers)
             stages += tellers
         if "watch" in self._stages:
+            make_folder(settings.watch.state_directory)
             watch = WatchStage(
                 settings,
                 rules,
@@ -284,6 +286,10 @@ def worker(config: Path | None, stages: str | None) -> None:
         asyncio.run(Worker(settings, chosen).run())
     except EXPECTED:
         raise
+    except KafkaError as error:
+        # Such as a right that is missing, or a record that is too large for the broker.
+        logger.critical("the worker ends, since Kafka refuses: %s", error)
+        sys.exit(EXIT_FAILED)
     except Exception:
         logger.exception("the worker ends: an error that it cannot handle")
         sys.exit(EXIT_FAILED)

@@ -24,8 +24,8 @@ ALL = "all"
 EXCERPT_CHARACTERS = 120
 MAXIMUM_URL_CHARACTERS = 300
 PROBABILITY_DIGITS = 4
-OBSERVATIONS_PER_RECORD = 500
-"""Keeps a record far below the megabyte that brokers accept by default."""
+OBSERVATIONS_PER_RECORD = 200
+"""Keeps a record below the megabyte that brokers accept by default, however long ids and URLs are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,15 @@ import pytest
 from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 
 from stream.engine.engine import Engine
-from stream.records import Mention, NewsEvent, Observation, Position, ScoredEvent
-from stream.score.compose import ALL, OBSERVATIONS_PER_RECORD, accept, compose, gather
+from stream.records import MAXIMUM_ID_CHARACTERS, Mention, NewsEvent, Observation, Position, ScoredEvent
+from stream.score.compose import (
+    ALL,
+    MAXIMUM_URL_CHARACTERS,
+    OBSERVATIONS_PER_RECORD,
+    accept,
+    compose,
+    gather,
+)
 from stream.settings import EngineSettings
 from stream.text import normalise
 from stream.watchlist import Watchlist, load_watchlist
@@ -109,6 +116,19 @@ def test_observations_of_a_subject_travel_together_and_in_order(
     ids = [int(item.id) for record in records if record.subject == "s0" for item in record.observations]
     assert ids == sorted(ids)
     assert all(len(record.to_bytes()) < 1_000_000 for record in records)
+
+
+def test_however_long_ids_and_urls_are_a_record_stays_below_what_brokers_accept(
+    tiny_engine: Engine, watchlist: Watchlist
+) -> None:
+    event = NewsEvent(
+        text="bad " + "😀" * 200, id="😀" * MAXIMUM_ID_CHARACTERS, url="😀" * MAXIMUM_URL_CHARACTERS
+    )
+    observation = composed(tiny_engine, watchlist, event)[1][ALL]
+    assert observation.excerpt is not None
+    assert observation.url is not None
+    (record,) = gather([(ALL, observation)] * OBSERVATIONS_PER_RECORD, "b" * 16)
+    assert 400_000 < len(record.to_bytes()) < 900_000
 
 
 def test_each_company_is_observed_with_the_sentiment_towards_it(tmp_path: Path, watchlist: Watchlist) -> None:

@@ -60,6 +60,11 @@ def test_missing_topics_are_named_with_the_command_that_makes_them(system: Syste
     assert "downtick topics create" in output
 
 
+def test_a_folder_that_cannot_be_made_is_named(system: SystemUnderTest) -> None:
+    system.variables["DOWNTICK_WATCH__STATE_DIRECTORY"] = "/dev/null/state"
+    assert "cannot write to /dev/null/state" in refused(system)
+
+
 def test_a_wrong_setting_is_named(system: SystemUnderTest) -> None:
     system.variables["DOWNTICK_ENGINE__PROVIDER"] = "abacus"
     assert "engine.provider" in refused(system)
