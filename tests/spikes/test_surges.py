@@ -351,7 +351,7 @@ def test_equal_surges_a_week_apart_are_all_told() -> None:
 def test_the_level_does_not_move_with_the_days_of_the_week() -> None:
     """Ten times as much by day as by night, and at weekends a third, as always."""
     subject, moved = Subject("x", SETTINGS), []
-    events = draw("seasonal", np.random.default_rng(4), 20, 4 * WEEK)
+    events = draw("seasonal", np.random.default_rng(4), 10, 4 * WEEK)
     for event in events.observations():
         subject.observe(event, "simulated")
         day = (event.time.timestamp() - START) / 86_400
