@@ -43,7 +43,7 @@ NUDGE_SECONDS = 5.0
 """After so long without progress the reader is sent to the cursor, where records wait."""
 EXPLAIN_SECONDS = 2.0
 """For the alerts of records that are handled at once words are looked for so long; the rest go without."""
-BATCH_RECORDS = 64
+BATCH_RECORDS = 32
 """So many records that wait are handled at once, and saved together: none waits for the save of another."""
 SETTLE_SECONDS = 30.0
 """How long a rebalance waits for the record in hand; it must not be saved once others own its partition."""
@@ -314,8 +314,6 @@ class WatchStage(Service):
             owned.cursor.pass_over(message.offset, told)
             changes += new
             counted.append((new, message.timestamp if isinstance(record, Observations) else None))
-        # Who was frozen may have been replaced, and shall not tell what is old.
-        self._freeze.check()
         await self._publish(changes)
         if due:
             owned.next_save = time.monotonic() + self._settings.watch.tick_seconds
@@ -346,21 +344,22 @@ class WatchStage(Service):
             return None
 
     async def _publish(self, changes: list[Change]) -> None:
-        """Send all alerts and rows, and return once the broker has confirmed them."""
+        """Send all alerts and the newest rows, and return once the broker has confirmed them."""
         topics = self._settings.topics
-        confirmations = []
         until = time.monotonic() + EXPLAIN_SECONDS
+        records: list[tuple[str, bytes, bytes]] = []
         for change in changes:
             for alert in change.alerts:
                 told = alert
                 if self._explainer is not None and alert is change.alerts[-1]:
                     told = await self._explainer.explained(alert, until=until)
-                key = alert.subject.encode()
-                confirmations.append(await self._producer.send(topics.alerts, told.to_bytes(), key))
-            for window in change.windows:
-                key = window.key.encode()
-                confirmations.append(await self._producer.send(topics.windows, window.to_bytes(), key))
-        await asyncio.gather(*confirmations)
+                records.append((topics.alerts, told.to_bytes(), alert.subject.encode()))
+        rows = {window.key: window for change in changes for window in change.windows}
+        records += [(topics.windows, window.to_bytes(), key.encode()) for key, window in rows.items()]
+        # Who was frozen may have been replaced, and shall not tell what is old. Nothing takes long from here until
+        # all is on its way: what waits in the producer when a process is frozen would be told when it goes on.
+        self._freeze.check()
+        await asyncio.gather(*[await self._producer.send(*record) for record in records])
 
     def _count_up(self, changes: list[Change], caused_at: float | None) -> None:
         metrics = self._metrics
