@@ -149,7 +149,7 @@ def _retention(settings: Settings) -> str:
         for name, found in deviations.items()
         for key, value in found.items()
     )
-    if any("cleanup.policy" in found for found in deviations.values()):
+    if any("delete" in found.get("cleanup.policy", "") for found in deviations.values()):
         raise BrokerError(f"{told}: what must be kept would be deleted; set it with Kafka's own tools")
     return told or "each topic keeps its records as `downtick topics create` has it"
 
