@@ -1,6 +1,6 @@
 """The watch stage: a Faust agent over `sentiment.observed`, whose subjects' states live in `sentiment.states`.
 
-What it guarantees, in this order, for every record:
+What it guarantees, in this order, for every record, and for those of a partition that wait together:
     1. the record is its partition's next; where one is missing, the reader goes back to it
     2. the subject counts each observation once, by its source position
     3. alerts and rows of the trend are sent, and confirmed by the broker
@@ -15,13 +15,13 @@ Faust resumes after a rebalance is dropped, and may be committed over.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import faust
 from aiokafka.errors import KafkaError
-from faust.types import TP, AgentT, Message
+from faust.types import TP, AgentT, EventT, Message
 from mode import Service
 from pydantic import ValidationError
 
@@ -42,7 +42,9 @@ from stream.watch.ownership import Owned, Ownership
 NUDGE_SECONDS = 5.0
 """After so long without progress the reader is sent to the cursor, where records wait."""
 EXPLAIN_SECONDS = 2.0
-"""Of one record's alerts so long words are looked for; the rest go without."""
+"""For the alerts of records that are handled at once words are looked for so long; the rest go without."""
+BATCH_RECORDS = 128
+"""So many records that wait are handled at once, and saved together: none waits for the save of another."""
 SETTLE_SECONDS = 30.0
 """How long a rebalance waits for the record in hand; it must not be saved once others own its partition."""
 
@@ -68,6 +70,7 @@ class WatchStage(Service):
         self._fail = fail
         self._assigned: frozenset[TP] | None = None
         self._in_hand = asyncio.Lock()
+        self._waiting = asyncio.Queue[EventT[bytes]](BATCH_RECORDS)
         self._closing: asyncio.Task[None] | None = None
         self._moved_at = time.monotonic()
         self._freeze = FreezeDetector(0.5 * settings.kafka.session_timeout_seconds)
@@ -202,32 +205,51 @@ class WatchStage(Service):
 
     async def _watch(self, stream: faust.StreamT[bytes]) -> None:
         """The agent. Its body never raises: Faust would skip the record and commit it."""
+        # Else Faust would take a record for done as soon as the next one is asked for.
+        stream.enable_acks = False
         async for event in stream.events():
+            await self._waiting.put(event)
+
+    @Service.task
+    async def _handle_waiting(self) -> None:
+        while not self.should_stop:
+            events = [await self._waiting.get()]
+            while not self._waiting.empty() and len(events) < BATCH_RECORDS:
+                events.append(self._waiting.get_nowait())
             try:
-                async with self._in_hand:
-                    await self._take(event.message)
+                for place in dict.fromkeys(event.message.tp for event in events):
+                    async with self._in_hand:
+                        await self._take([event for event in events if event.message.tp == place])
             except Exception as error:  # noqa: BLE001  # anything unexpected ends the process
                 self._fail(error)
-                # The event is never acknowledged: it is read again after the restart.
-                await asyncio.Event().wait()
-
-    async def _take(self, message: Message) -> None:
-        """Handle a record, unless its turn has not come: then it is read again."""
-        if self._assigned is None or message.tp not in self._assigned:
-            return
-        try:
-            owned = await self._owned_or_lost(message.partition)
-            if owned is None or not await self._is_next(message, owned.cursor):
                 return
-        except KafkaError as error:
-            # Nothing was done yet; once the broker is back, the reader is sent to the cursor.
-            self.log.warning("partition %d waits for the broker: %s", message.partition, error)
+
+    async def _take(self, events: Sequence[EventT[bytes]]) -> None:
+        """Handle records of one partition, but those whose turn has not come: they are read again."""
+        place = events[0].message.tp
+        if self._assigned is None or place not in self._assigned:
             return
         try:
-            await self._handle(message, owned)
+            owned = await self._owned_or_lost(place.partition)
+        except KafkaError as error:
+            self._wait_for_broker(place, error)
+            return
+        if owned is None:
+            return
+        try:
+            handled = await self._handle(events, owned)
         except TakenOverError as error:
             self._lose(error)
-        self._moved_at = owned.moved_at = time.monotonic()
+            self._moved_at = time.monotonic()
+            return
+        for event in handled:
+            event.ack()
+        if handled:
+            self._moved_at = owned.moved_at = time.monotonic()
+
+    def _wait_for_broker(self, place: TP, error: KafkaError) -> None:
+        """Leave a record as it is: once the broker is back, the reader is sent to the cursor."""
+        self.log.warning("partition %d waits for the broker: %s", place.partition, error)
 
     async def _owned_or_lost(self, number: int) -> Owned | None:
         try:
@@ -268,28 +290,46 @@ class WatchStage(Service):
             self._metrics.records_expired(lost)
         cursor.pass_over(beginning - 1)
 
-    async def _handle(self, message: Message, owned: Owned) -> None:
-        record = self._read(message)
+    async def _handle(self, events: Sequence[EventT[bytes]], owned: Owned) -> list[EventT[bytes]]:
+        """Handle the records that are next in turn, and give them back once what became of them is saved."""
+        handled: list[EventT[bytes]] = []
         changes: list[Change] = []
-        told: datetime | None = None
-        if isinstance(record, Tick):
-            if not owned.cursor.heeds(record.tick):
-                owned.cursor.pass_over(message.offset)
-                return
-            told = record.tick
-            changes = list(owned.subjects.pass_time(told))
-        elif record is not None:
-            changes = [owned.subjects.apply(record)]
-        # Who was frozen may have been replaced, and shall not tell what is old.
-        self._freeze.check()
+        counted: list[tuple[list[Change], float | None]] = []
+        due = False
+        for event in events:
+            message = event.message
+            try:
+                if not await self._is_next(message, owned.cursor):
+                    continue
+            except KafkaError as error:
+                self._wait_for_broker(message.tp, error)
+                break
+            handled.append(event)
+            record = self._read(message)
+            told: datetime | None = None
+            new: list[Change] = []
+            if isinstance(record, Tick):
+                if owned.cursor.heeds(record.tick):
+                    told = record.tick
+                    new = list(owned.subjects.pass_time(told))
+                    # In a backlog of ticks not each waits for the broker: a new owner reads and heeds them again.
+                    due = due or bool(new) or time.monotonic() >= owned.next_save
+            else:
+                new = [owned.subjects.apply(record)] if record is not None else []
+                due = True
+            owned.cursor.pass_over(message.offset, told)
+            changes += new
+            counted.append((new, message.timestamp if isinstance(record, Observations) else None))
         await self._publish(changes)
-        owned.cursor.pass_over(message.offset, told)
-        # In a backlog of ticks not each waits for the broker: a new owner reads and heeds them again.
-        if changes or told is None or time.monotonic() >= owned.next_save:
+        if due:
             owned.next_save = time.monotonic() + self._settings.watch.tick_seconds
             self._freeze.check()
-            await self._owned.save(owned, [(change.subject.encode(), change.state) for change in changes])
-        self._count_up(changes, message.timestamp if isinstance(record, Observations) else None)
+            states = {change.subject.encode(): change.state for change in changes}
+            await self._owned.save(owned, list(states.items()))
+        for new, caused_at in counted:
+            self._count_up(new, caused_at)
+        self._metrics.owns(sum(len(one.subjects) for one in self._owned))
+        return handled
 
     def _read(self, message: Message) -> Observations | Tick | None:
         value = message.value or b""
@@ -310,21 +350,22 @@ class WatchStage(Service):
             return None
 
     async def _publish(self, changes: list[Change]) -> None:
-        """Send all alerts and rows, and return once the broker has confirmed them."""
+        """Send all alerts and the newest rows, and return once the broker has confirmed them."""
         topics = self._settings.topics
-        confirmations = []
         until = time.monotonic() + EXPLAIN_SECONDS
+        records: list[tuple[str, bytes, bytes]] = []
         for change in changes:
             for alert in change.alerts:
                 told = alert
                 if self._explainer is not None and alert is change.alerts[-1]:
                     told = await self._explainer.explained(alert, until=until)
-                key = alert.subject.encode()
-                confirmations.append(await self._producer.send(topics.alerts, told.to_bytes(), key))
-            for window in change.windows:
-                key = window.key.encode()
-                confirmations.append(await self._producer.send(topics.windows, window.to_bytes(), key))
-        await asyncio.gather(*confirmations)
+                records.append((topics.alerts, told.to_bytes(), alert.subject.encode()))
+        rows = {window.key: window for change in changes for window in change.windows}
+        records += [(topics.windows, window.to_bytes(), key.encode()) for key, window in rows.items()]
+        # Who was frozen may have been replaced, and shall not tell what is old. Nothing takes long from here until
+        # all is on its way: what waits in the producer when a process is frozen would be told when it goes on.
+        self._freeze.check()
+        await asyncio.gather(*[await self._producer.send(*record) for record in records])
 
     def _count_up(self, changes: list[Change], caused_at: float | None) -> None:
         metrics = self._metrics
@@ -345,7 +386,6 @@ class WatchStage(Service):
                 muted = f" (muted: {alert.muted})" if alert.muted else ""
                 self.log.info("alert %s %s: %s%s", alert.state.value, alert.subject, alert.reason, muted)
             metrics.windows_published(len(change.windows))
-        metrics.owns(sum(len(owned.subjects) for owned in self._owned))
 
     def _count_alerts(self) -> None:
         firing = [alert for owned in self._owned for alert in owned.subjects.firing()]
@@ -362,6 +402,9 @@ class WatchStage(Service):
         try:
             async with asyncio.timeout(SETTLE_SECONDS), self._in_hand:
                 self._owned.clear()
+                # Should these partitions come back, what waits may be from before the cursor by then.
+                while not self._waiting.empty():
+                    self._waiting.get_nowait()
         except TimeoutError:
             self._fail(FencedError(f"a record in hand was not confirmed within {SETTLE_SECONDS:.0f} s"))
         self._metrics.partitions_moved()

@@ -20,6 +20,7 @@ from stream.records import Alert, Observation, Observations, Position, Tick
 from stream.rules import QuietHours, Rule, Rules
 from stream.settings import Settings, WatchSettings
 from stream.spikes.settings import Threshold
+from stream.spikes.subject import Subject
 from stream.watch.cursor import cursor_key
 from stream.watch.log import TakenOverError
 from stream.watch.ownership import Owned
@@ -68,6 +69,13 @@ class FakeConsumer:
 
     async def earliest_offsets(self, *places: TP) -> dict[TP, int]:
         return dict.fromkeys(places, self._beginning)
+
+
+class ConsumerOutOfReach(FakeConsumer):
+    """A reader whose broker is gone."""
+
+    async def earliest_offsets(self, *_places: TP) -> dict[TP, int]:
+        raise KafkaConnectionError
 
 
 class Broker:
@@ -153,9 +161,9 @@ def test_records_that_wait_while_the_partitions_rest_are_no_stall() -> None:
 
 
 def test_a_broker_that_is_gone_while_a_log_is_read_is_waited_for() -> None:
-    message = cast("Any", SimpleNamespace(tp=PLACE, partition=0, offset=0, value=b""))
+    event = cast("Any", SimpleNamespace(message=SimpleNamespace(tp=PLACE, partition=0, offset=0, value=b"")))
     stage = stage_on(LogOutOfReach())
-    asyncio.run(stage._take(message))
+    asyncio.run(stage._take([event]))
     assert list(stage._owned) == []
 
 
@@ -177,21 +185,35 @@ class Scene:
         owned = await self.owned()
         if saved is not None:
             owned.next_save = 0.0 if saved else math.inf
-        await self._stage._handle(self._message(record), owned)
+        await self._stage._handle([self._event(record)], owned)
+
+    async def take_together(
+        self, *records: Observations | Tick, consumer: FakeConsumer | None = None
+    ) -> None:
+        """Take the next records at once; where there is a `consumer`, one is missing before the last of them."""
+        events = [self._event(record) for record in records]
+        if consumer is not None:
+            self._stage.app.consumer = cast("Any", consumer)
+            events[-1].message.offset += 1
+        await self._stage._take(events)
 
     async def take(self, record: Observations | Tick, consumer: FakeConsumer) -> None:
         """Take the next record, of a partition that is read by this consumer."""
         self._stage.app.consumer = cast("Any", consumer)
-        await self._stage._take(self._message(record))
+        await self._stage._take([self._event(record)])
 
-    def _message(self, record: Observations | Tick) -> Any:
+    def _event(self, record: Observations | Tick) -> Any:
         self.handled += 1
-        return SimpleNamespace(
+        offset = self.handled - 1
+        message = SimpleNamespace(
             tp=PLACE,
             partition=PLACE.partition,
-            offset=self.handled - 1,
+            offset=offset,
             value=record.to_bytes(),
             timestamp=MIDNIGHT.timestamp(),
+        )
+        return SimpleNamespace(
+            message=message, ack=lambda: self.broker.events.append(("acknowledged", str(offset)))
         )
 
     async def glance(self) -> None:
@@ -269,6 +291,34 @@ def test_a_state_is_saved_once_all_that_it_remembers_is_confirmed() -> None:
     assert set(sent) == {SETTINGS.topics.alerts, SETTINGS.topics.windows}
     assert sorted(topic for event, topic in before if event == "confirmed") == sorted(sent)
     assert last == ("saved", SETTINGS.topics.states)
+
+
+def test_records_that_wait_together_are_saved_once_when_all_that_became_of_them_is_confirmed() -> None:
+    scene = Scene()
+    other = observed("entity:Y", (MIDNIGHT, "neutral"), first=900)
+    again = observed("entity:Y", (MIDNIGHT + timedelta(hours=3), "neutral"), first=901)
+    asyncio.run(scene.take_together(surge(), other, Tick(tick=MIDNIGHT), again))
+    *before, saved, first, second, third, fourth = scene.broker.events
+    sent = [topic for event, topic in before if event == "sent"]
+    assert sorted(topic for event, topic in before if event == "confirmed") == sorted(sent)
+    assert saved == ("saved", SETTINGS.topics.states)
+    assert [first, second, third, fourth] == [("acknowledged", str(number)) for number in range(4)]
+    rows = scene.broker.rows
+    assert Subject.load("entity:Y", rows[b"entity:Y"], SETTINGS.spikes).clock == MIDNIGHT + timedelta(hours=3)
+    assert rows[cursor_key(PLACE.partition)].startswith(b"4 ")
+    assert scene.value("observations_total", outcome="counted") == 137
+
+
+def test_what_was_handled_before_the_broker_went_away_is_saved() -> None:
+    scene = Scene()
+    record, behind_a_gap = (
+        observed(SUBJECT, (MIDNIGHT, "neutral")),
+        observed(SUBJECT, (MIDNIGHT, "neutral"), first=1),
+    )
+    asyncio.run(scene.take_together(record, behind_a_gap, consumer=ConsumerOutOfReach()))
+    assert [number for event, number in scene.broker.events if event == "acknowledged"] == ["0"]
+    assert scene.broker.rows[cursor_key(PLACE.partition)] == b"1"
+    assert scene.value("observations_total", outcome="counted") == 1
 
 
 def test_observations_are_counted_by_what_became_of_them() -> None:
