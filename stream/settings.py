@@ -124,10 +124,13 @@ class TopicSettings(Section):
         return f"{self.raw}@{self.epoch}" if self.epoch else self.raw
 
 
+ProviderSetting = Literal["auto", "cpu", "cuda"]
+
+
 class EngineSettings(Section):
     """How the model runs."""
 
-    provider: Literal["auto", "cpu", "cuda"] = "auto"
+    provider: ProviderSetting = "auto"
     """`auto` takes CUDA where it works and the CPU where it does not."""
     require_provider: bool = False
     """With `provider: cuda`, refuse to start where the session fell back to the CPU."""

@@ -226,7 +226,11 @@ async def loaded_explainer(
         return None
     try:
         explainer = await asyncio.to_thread(
-            EvidenceExplainer, bundle, watchlist, settings.watch.explained_events
+            EvidenceExplainer,
+            bundle,
+            watchlist,
+            settings.watch.explained_events,
+            settings.engine.provider,
         )
         await asyncio.to_thread(explainer.load)
     except (EngineError, BundleError) as error:

@@ -12,7 +12,7 @@ from stream.explanation.occlusion import explain
 from stream.explanation.words import words
 from stream.names import places
 from stream.records import Alert, AlertState, Mention
-from stream.settings import EngineSettings
+from stream.settings import EngineSettings, ProviderSetting
 from stream.text import normalise
 from stream.watchlist import ENTITY, Watchlist, names_of, subject_of
 
@@ -20,7 +20,7 @@ _WORDS = 5
 _LEAST_CHANGE = 0.3
 """In log-odds, since the worst events are those of which the model is all but sure."""
 _REMEMBERED = 512
-_SETTINGS = EngineSettings(provider="cpu", threads=1, batch_tokens=1024, batch_texts=32)
+_SETTINGS = EngineSettings(threads=1, batch_tokens=1024, batch_texts=32)
 _SURE = 1e-6
 
 Names = tuple[str, ...]
@@ -31,14 +31,20 @@ logger = logging.getLogger(__name__)
 class EvidenceExplainer:
     """Names the words in an alert's evidence that speak most for it being negative.
 
-    It has a session of its own, of one thread on the CPU: what it asks is not of the stream, and is to show
-    neither in the engine's metrics nor in its cache, nor to hold up its batches. `load` before the first alert,
-    `close` after the last.
+    It has a session of its own, of one thread where it runs on the CPU: what it asks is not of the stream, and is
+    to show neither in the engine's metrics nor in its cache, nor to hold up its batches. `load` before the first
+    alert, `close` after the last.
     """
 
-    def __init__(self, bundle: Bundle, watchlist: Watchlist, events: int) -> None:
-        """`watchlist` knows the companies' names; `events`: how many of the worst are explained."""
-        self._engine = Engine(bundle, _SETTINGS)
+    def __init__(
+        self, bundle: Bundle, watchlist: Watchlist, events: int, provider: ProviderSetting = "cpu"
+    ) -> None:
+        """`watchlist` knows the companies' names; `events`: how many of the worst are explained.
+
+        An INT8 bundle runs on the CPU whatever the `provider`; others take twice as long there.
+        """
+        runs_on = "cpu" if bundle.manifest.precision == "int8" else provider
+        self._engine = Engine(bundle, _SETTINGS.model_copy(update={"provider": runs_on}))
         self._tokenizer = BundleTokenizer(bundle)
         self._watchlist = watchlist
         self._events = events

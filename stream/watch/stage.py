@@ -43,6 +43,8 @@ NUDGE_SECONDS = 5.0
 """After so long without progress the reader is sent to the cursor, where records wait."""
 EXPLAIN_SECONDS = 2.0
 """For the alerts of records that are handled at once words are looked for so long; the rest go without."""
+HURRIED_EXPLAIN_SECONDS = 0.2
+"""For so long while as many records wait as can: alerts of what they tell would come late for others' words."""
 BATCH_RECORDS = 128
 """So many records that wait are handled at once, and saved together: none waits for the save of another."""
 SETTLE_SECONDS = 30.0
@@ -352,7 +354,8 @@ class WatchStage(Service):
     async def _publish(self, changes: list[Change]) -> None:
         """Send all alerts and the newest rows, and return once the broker has confirmed them."""
         topics = self._settings.topics
-        until = time.monotonic() + EXPLAIN_SECONDS
+        hurried = self._waiting.full()
+        until = time.monotonic() + (HURRIED_EXPLAIN_SECONDS if hurried else EXPLAIN_SECONDS)
         records: list[tuple[str, bytes, bytes]] = []
         for change in changes:
             for alert in change.alerts:

@@ -57,6 +57,21 @@ async def test_when_time_is_up_the_rest_goes_without_words(explainer: EvidenceEx
     assert [event.words for event in late.evidence] == [["fraud"], []]
 
 
+@pytest.mark.parametrize(("precision", "warned"), [("fp32", True), ("int8", False)])
+def test_the_model_is_asked_where_the_worker_s_runs_unless_it_is_made_for_a_cpu(
+    tiny_bundle: Bundle, caplog: pytest.LogCaptureFixture, precision: str, *, warned: bool
+) -> None:
+    manifest = tiny_bundle.manifest.model_copy(update={"precision": precision})
+    explainer = EvidenceExplainer(
+        tiny_bundle.model_copy(update={"manifest": manifest}), Watchlist([]), 1, "cuda"
+    )
+    explainer.load()
+    on_gpu = explainer._engine.provider == "cuda"
+    explainer.close()
+    assert on_gpu or ("going on with the CPU" in caplog.text) is warned
+    assert not (on_gpu and precision == "int8")
+
+
 async def test_a_company_s_words_are_those_that_speak_against_the_company(tmp_path: Path) -> None:
     # This model judges a company by its own name alone, so that no other word can speak against it.
     bundle = make_tiny_bundle(tmp_path / "bundle", ENTITY_HEADS)

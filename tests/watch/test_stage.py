@@ -5,6 +5,7 @@ import math
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
+from time import monotonic
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -24,7 +25,13 @@ from stream.spikes.subject import Subject
 from stream.watch.cursor import cursor_key
 from stream.watch.log import TakenOverError
 from stream.watch.ownership import Owned
-from stream.watch.stage import WatchStage, _surge_ratio
+from stream.watch.stage import (
+    BATCH_RECORDS,
+    EXPLAIN_SECONDS,
+    HURRIED_EXPLAIN_SECONDS,
+    WatchStage,
+    _surge_ratio,
+)
 
 # Less than a user may set, since tests wait for it.
 SETTINGS = Settings(watch=WatchSettings().model_copy(update={"stall_seconds": 1}))
@@ -216,6 +223,12 @@ class Scene:
             message=message, ack=lambda: self.broker.events.append(("acknowledged", str(offset)))
         )
 
+    def explain_by(self, explainer: object, *, waiting: int) -> None:
+        """Let this one look for words, while so many records wait."""
+        self._stage.explain_by(cast("Any", explainer))
+        for _ in range(waiting):
+            self._stage._waiting.put_nowait(cast("Any", None))
+
     async def glance(self) -> None:
         """Let the stage look once at what there is to do, and to show."""
 
@@ -307,6 +320,28 @@ def test_records_that_wait_together_are_saved_once_when_all_that_became_of_them_
     assert Subject.load("entity:Y", rows[b"entity:Y"], SETTINGS.spikes).clock == MIDNIGHT + timedelta(hours=3)
     assert rows[cursor_key(PLACE.partition)].startswith(b"4 ")
     assert scene.value("observations_total", outcome="counted") == 137
+
+
+class Hurried:
+    """An explainer that remembers how long it was given."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def explained(self, alert: Alert, *, until: float) -> Alert:
+        self.seconds.append(until - monotonic())
+        return alert
+
+
+def test_words_are_looked_for_shortly_while_records_wait() -> None:
+    async def run(*, full: bool) -> float:
+        scene, explainer = Scene(), Hurried()
+        scene.explain_by(explainer, waiting=BATCH_RECORDS if full else BATCH_RECORDS - 1)
+        await scene.handle(surge())
+        return max(explainer.seconds)
+
+    assert asyncio.run(run(full=False)) == pytest.approx(EXPLAIN_SECONDS, abs=0.1)
+    assert asyncio.run(run(full=True)) == pytest.approx(HURRIED_EXPLAIN_SECONDS, abs=0.1)
 
 
 def test_what_was_handled_before_the_broker_went_away_is_saved() -> None:
