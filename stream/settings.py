@@ -90,6 +90,15 @@ class KafkaSettings(Section):
         return self
 
 
+def _shared(names: dict[str, str]) -> str | None:
+    """Which of these have one name, in words; None where each has its own."""
+    for name in names.values():
+        kinds = [kind for kind, other in names.items() if other == name]
+        if len(kinds) > 1:
+            return f"{' and '.join(kinds)} are both {name}"
+    return None
+
+
 class TopicSettings(Section):
     """Names and shape of the topics."""
 
@@ -110,12 +119,9 @@ class TopicSettings(Section):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        kinds = ("raw", "dead_letter", "scored", "review", "observed", "states", "windows", "alerts")
-        names = [getattr(self, kind) for kind in kinds]
-        for name in names:
-            if names.count(name) > 1:
-                shared = " and ".join(kind for kind in kinds if getattr(self, kind) == name)
-                raise ValueError(f"{shared} are both {name}: each needs a topic of its own")
+        shared = _shared({kind: name for kind, name in self if isinstance(name, str)})
+        if shared:
+            raise ValueError(f"{shared}: each needs a topic of its own")
         return self
 
     @property
@@ -256,6 +262,15 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     logging: LoggingSettings = LoggingSettings()
 
+    @model_validator(mode="after")
+    def _groups_differ(self) -> Self:
+        # The broker would deal one stage's partitions to the other's workers, which do not read that topic.
+        groups = {"score.group": self.score.group, "watch.group": self.watch.group}
+        shared = _shared(groups | {"notify.group": self.notify.group})
+        if shared:
+            raise ValueError(f"{shared}: each stage needs a group of its own")
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -335,10 +350,10 @@ def load_settings(file: Path | None = None) -> Settings:
             if isinstance(problem["input"], str) and problem["type"] in _NOT_JSON:
                 message += "; a variable has lists and mappings as JSON, such as [600, 3600]"
             shown = "" if problem["type"] == "missing" else f" (got {problem['input']!r:.80})"
-            # The whole section holds the password, too; the URLs of services are secrets, and what stands where
+            # A whole section may hold the password, too; the URLs of services are secrets, and what stands where
             # no setting is may be one.
             secret = "password" in key or key == "kafka" or key.startswith("notify")
-            if secret or problem["type"] == "extra_forbidden":
+            if secret or isinstance(problem["input"], dict) or problem["type"] == "extra_forbidden":
                 shown = ""
             problems.append(f"  {key}: {message}{shown}")
     except TypeError as error:  # keys that are no words

@@ -27,6 +27,7 @@ from stream.logs import configure_logging
 from stream.metrics import EngineMetrics, NotifyMetrics, ScoreMetrics, SwitchMetrics, WatchMetrics
 from stream.notify.stage import NotifyStage
 from stream.notify.targets import open_targets
+from stream.presence import BrokerPresence
 from stream.rules import Rules, load_rules
 from stream.score.compose import ALL, topic_subject
 from stream.score.stage import ScoreStage
@@ -88,7 +89,8 @@ class Worker:
         watchlist = load_watchlist(settings.watchlist) if settings.watchlist else Watchlist([])
         rules = _rules(settings, bundle)
         counts = await needed_topics(settings, self._stages)
-        checks: dict[str, Check] = {}
+        presence = BrokerPresence(partial(needed_topics, settings, self._stages))
+        checks: dict[str, Check] = {"broker": lambda: presence.ready}
         stages: list[Service] = []
         prepares: list[Prepare] = [partial(prepared_rules, settings)]
         if "notify" in self._stages:
@@ -126,7 +128,7 @@ class Worker:
             switch = BundleSwitch(bundle, settings.bundle_check_seconds, prepares, SwitchMetrics(registry))
             stages.append(switch)
         # The web server first: a probe finds it while the stages still join their groups.
-        return [WebServer(settings.web, registry, checks), *stages]
+        return [WebServer(settings.web, registry, checks), presence, *stages]
 
     async def _wait(self, stop: asyncio.Event, services: Sequence[Service]) -> None:
         assert self._failure is not None  # made when `run` began

@@ -198,3 +198,14 @@ def test_two_topics_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("DOWNTICK_TOPICS__SCORED", "news.raw")
     with pytest.raises(SettingsError, match=r"raw and scored are both news\.raw: each"):
         load_settings()
+
+
+def test_two_stages_of_one_group_are_refused_without_showing_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker would deal the partitions of one stage to workers of the other."""
+    monkeypatch.setenv("DOWNTICK_WATCH__GROUP", "downtick-score")
+    monkeypatch.setenv("DOWNTICK_KAFKA__SASL_PASSWORD", "a secret")
+    with pytest.raises(
+        SettingsError, match=r"score\.group and watch\.group are both downtick-score"
+    ) as refused:
+        load_settings()
+    assert "a secret" not in str(refused.value)

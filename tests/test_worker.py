@@ -105,7 +105,7 @@ def test_the_topic_for_reviews_is_not_needed_by_a_worker_that_scores_nothing(cou
 async def test_a_worker_judges_and_explains_by_another_bundle_once_one_can_be_used(tmp_path: Path) -> None:
     first = make_tiny_bundle(tmp_path / "bundle")
     settings = SETTINGS.model_copy(update={"bundle": first.folder})
-    _, watch, score, switch = await Worker(settings, ["score", "watch"])._services()
+    _, _, watch, score, switch = await Worker(settings, ["score", "watch"])._services()
     assert isinstance(watch, WatchStage)
     assert isinstance(score, ScoreStage)
     assert isinstance(switch, BundleSwitch)
