@@ -14,7 +14,7 @@ Faust resumes after a rebalance is dropped, and may be committed over.
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -33,9 +33,9 @@ from stream.rules import Rules
 from stream.settings import Settings
 from stream.spikes.subject import Outcome
 from stream.watch.app import answer_seconds, faust_app
+from stream.watch.batch import Batch, Part
 from stream.watch.cursor import Cursor, Step
 from stream.watch.freeze import FreezeDetector
-from stream.watch.keeper import Change
 from stream.watch.log import StateLog, TakenOverError
 from stream.watch.ownership import Owned, Ownership
 
@@ -44,9 +44,9 @@ NUDGE_SECONDS = 5.0
 EXPLAIN_SECONDS = 2.0
 """For the alerts of records that are handled at once words are looked for so long; the rest go without."""
 HURRIED_EXPLAIN_SECONDS = 0.2
-"""For so long while as many records wait as can: alerts of what they tell would come late for others' words."""
+"""For so long while more records wait than a batch takes: alerts of theirs would come late for others' words."""
 BATCH_RECORDS = 128
-"""So many records that wait are handled at once, and saved together: none waits for the save of another."""
+"""So many records that wait are handled at once, and those of a partition saved together."""
 SETTLE_SECONDS = 30.0
 """How long a rebalance waits for the record in hand; it must not be saved once others own its partition."""
 
@@ -214,44 +214,57 @@ class WatchStage(Service):
 
     @Service.task
     async def _handle_waiting(self) -> None:
-        while not self.should_stop:
-            events = [await self._waiting.get()]
-            while not self._waiting.empty() and len(events) < BATCH_RECORDS:
-                events.append(self._waiting.get_nowait())
+        try:
+            while not self.should_stop:
+                await self._handle_batch()
+        except asyncio.CancelledError:
+            if self.should_stop:
+                raise
+            # A client may let one of its own escape, and nobody would hear that nothing is handled any more.
+            self._fail(RuntimeError("what handles the records was cancelled"))
+        except Exception as error:  # noqa: BLE001  # anything unexpected ends the process
+            self._fail(error)
+
+    async def _handle_batch(self) -> None:
+        """Handle what waits, a partition after the other."""
+        events = [await self._waiting.get()]
+        while not self._waiting.empty() and len(events) < BATCH_RECORDS:
+            events.append(self._waiting.get_nowait())
+        hurried = len(events) == BATCH_RECORDS
+        for place in dict.fromkeys(event.message.tp for event in events):
+            async with self._in_hand:
+                if self._assigned is None or place not in self._assigned:
+                    continue
+                those = [event for event in events if event.message.tp == place]
+                await self._take(place, [event.message for event in those], hurried=hurried)
+                # What was not handled, too, or Faust would keep all that follows for a commit: the cursor decides.
+                for event in those:
+                    event.ack()
+
+    async def _take(self, place: TP, messages: Sequence[Message], *, hurried: bool = False) -> None:
+        """Handle records of a partition, but those whose turn has not come: they are read again."""
+        waiting = deque(messages)
+        while waiting:
             try:
-                for place in dict.fromkeys(event.message.tp for event in events):
-                    async with self._in_hand:
-                        await self._take([event for event in events if event.message.tp == place])
-            except Exception as error:  # noqa: BLE001  # anything unexpected ends the process
-                self._fail(error)
+                owned = await self._owned_or_lost(place.partition)
+                if owned is None:
+                    return
+                if not await self._is_next(waiting[0], owned.cursor):
+                    waiting.popleft()
+                    continue
+            except (KafkaError, TimeoutError) as error:
+                # Nothing was done of these; once the broker is back, the reader is sent to the cursor.
+                self.log.warning("partition %d waits for the broker: %s", place.partition, error)
                 return
-
-    async def _take(self, events: Sequence[EventT[bytes]]) -> None:
-        """Handle records of one partition, but those whose turn has not come: they are read again."""
-        place = events[0].message.tp
-        if self._assigned is None or place not in self._assigned:
-            return
-        try:
-            owned = await self._owned_or_lost(place.partition)
-        except KafkaError as error:
-            self._wait_for_broker(place, error)
-            return
-        if owned is None:
-            return
-        try:
-            handled = await self._handle(events, owned)
-        except TakenOverError as error:
-            self._lose(error)
-            self._moved_at = time.monotonic()
-            return
-        for event in handled:
-            event.ack()
-        if handled:
-            self._moved_at = owned.moved_at = time.monotonic()
-
-    def _wait_for_broker(self, place: TP, error: KafkaError) -> None:
-        """Leave a record as it is: once the broker is back, the reader is sent to the cursor."""
-        self.log.warning("partition %d waits for the broker: %s", place.partition, error)
+            batch = Batch(owned)
+            while waiting and waiting[0].offset <= owned.cursor.following:
+                message = waiting.popleft()
+                batch.apply(message.offset, self._read(message), message.timestamp, now=time.monotonic())
+            try:
+                await self._settle(batch, owned, hurried=hurried)
+            except TakenOverError as error:
+                self._lose(error)
+                self._moved_at = time.monotonic()
 
     async def _owned_or_lost(self, number: int) -> Owned | None:
         try:
@@ -292,46 +305,17 @@ class WatchStage(Service):
             self._metrics.records_expired(lost)
         cursor.pass_over(beginning - 1)
 
-    async def _handle(self, events: Sequence[EventT[bytes]], owned: Owned) -> list[EventT[bytes]]:
-        """Handle the records that are next in turn, and give them back once what became of them is saved."""
-        handled: list[EventT[bytes]] = []
-        changes: list[Change] = []
-        counted: list[tuple[list[Change], float | None]] = []
-        due = False
-        for event in events:
-            message = event.message
-            try:
-                if not await self._is_next(message, owned.cursor):
-                    continue
-            except KafkaError as error:
-                self._wait_for_broker(message.tp, error)
-                break
-            handled.append(event)
-            record = self._read(message)
-            told: datetime | None = None
-            new: list[Change] = []
-            if isinstance(record, Tick):
-                if owned.cursor.heeds(record.tick):
-                    told = record.tick
-                    new = list(owned.subjects.pass_time(told))
-                    # In a backlog of ticks not each waits for the broker: a new owner reads and heeds them again.
-                    due = due or bool(new) or time.monotonic() >= owned.next_save
-            else:
-                new = [owned.subjects.apply(record)] if record is not None else []
-                due = True
-            owned.cursor.pass_over(message.offset, told)
-            changes += new
-            counted.append((new, message.timestamp if isinstance(record, Observations) else None))
-        await self._publish(changes)
-        if due:
+    async def _settle(self, batch: Batch, owned: Owned, *, hurried: bool) -> None:
+        """Send what became of a batch, then save it: states never remember what was not told."""
+        await self._publish(batch, hurried=hurried)
+        if batch.due:
             owned.next_save = time.monotonic() + self._settings.watch.tick_seconds
             self._freeze.check()
-            states = {change.subject.encode(): change.state for change in changes}
-            await self._owned.save(owned, list(states.items()))
-        for new, caused_at in counted:
-            self._count_up(new, caused_at)
+            await self._owned.save(owned, list(batch.states.items()))
+        self._moved_at = owned.moved_at = time.monotonic()
+        for part in batch.parts:
+            self._count_up(part)
         self._metrics.owns(sum(len(one.subjects) for one in self._owned))
-        return handled
 
     def _read(self, message: Message) -> Observations | Tick | None:
         value = message.value or b""
@@ -351,29 +335,31 @@ class WatchStage(Service):
             )
             return None
 
-    async def _publish(self, changes: list[Change]) -> None:
+    async def _publish(self, batch: Batch, *, hurried: bool) -> None:
         """Send all alerts and the newest rows, and return once the broker has confirmed them."""
         topics = self._settings.topics
-        hurried = self._waiting.full()
         until = time.monotonic() + (HURRIED_EXPLAIN_SECONDS if hurried else EXPLAIN_SECONDS)
         records: list[tuple[str, bytes, bytes]] = []
-        for change in changes:
-            for alert in change.alerts:
-                told = alert
-                if self._explainer is not None and alert is change.alerts[-1]:
-                    told = await self._explainer.explained(alert, until=until)
-                records.append((topics.alerts, told.to_bytes(), alert.subject.encode()))
-        rows = {window.key: window for change in changes for window in change.windows}
+        for alert, newest in batch.alerts:
+            told = alert
+            if self._explainer is not None and newest:
+                told = await self._explainer.explained(alert, until=until)
+            records.append((topics.alerts, told.to_bytes(), alert.subject.encode()))
+        rows = batch.rows
         records += [(topics.windows, window.to_bytes(), key.encode()) for key, window in rows.items()]
-        # Who was frozen may have been replaced, and shall not tell what is old. Nothing takes long from here until
-        # all is on its way: what waits in the producer when a process is frozen would be told when it goes on.
-        self._freeze.check()
-        await asyncio.gather(*[await self._producer.send(*record) for record in records])
+        confirmations = []
+        for record in records:
+            # Who was frozen may have been replaced, and shall not tell what is old: what then waits in the
+            # producer is told when it goes on. So all is made ready first, and sent at once.
+            self._freeze.check()
+            confirmations.append(await self._producer.send(*record))
+        await asyncio.gather(*confirmations)
+        self._metrics.windows_published(len(rows))
 
-    def _count_up(self, changes: list[Change], caused_at: float | None) -> None:
+    def _count_up(self, part: Part) -> None:
         metrics = self._metrics
         now = datetime.now(UTC).timestamp()
-        for change in changes:
+        for change in part.changes:
             for observation, outcome in change.outcomes:
                 metrics.observed(change.subject, observation.sentiment, outcome)
                 # Not the partition's time: ticks move that, too, and would hide that no event comes.
@@ -383,12 +369,11 @@ class WatchStage(Service):
                 metrics.alert_published(
                     alert.state.value,
                     alert.severity.value,
-                    now - caused_at if caused_at else None,
+                    now - part.recorded_at if part.recorded_at else None,
                     muted=alert.muted is not None,
                 )
                 muted = f" (muted: {alert.muted})" if alert.muted else ""
                 self.log.info("alert %s %s: %s%s", alert.state.value, alert.subject, alert.reason, muted)
-            metrics.windows_published(len(change.windows))
 
     def _count_alerts(self) -> None:
         firing = [alert for owned in self._owned for alert in owned.subjects.firing()]
@@ -405,7 +390,8 @@ class WatchStage(Service):
         try:
             async with asyncio.timeout(SETTLE_SECONDS), self._in_hand:
                 self._owned.clear()
-                # Should these partitions come back, what waits may be from before the cursor by then.
+                # Should these partitions come back, what waits may be from before the cursor by then. The event
+                # that the agent may have in its hand stays: it would be a repeat, or behind a gap.
                 while not self._waiting.empty():
                     self._waiting.get_nowait()
         except TimeoutError:

@@ -3,8 +3,9 @@
 import asyncio
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any, cast
@@ -36,6 +37,7 @@ from stream.watch.stage import (
 # Less than a user may set, since tests wait for it.
 SETTINGS = Settings(watch=WatchSettings().model_copy(update={"stall_seconds": 1}))
 PLACE = TP(SETTINGS.topics.observed, 0)
+ELSEWHERE = TP(PLACE.topic, PLACE.partition + 1)
 SUBJECT = "entity:X"
 MIDNIGHT = datetime(2026, 3, 4, tzinfo=UTC)
 
@@ -117,6 +119,41 @@ class Broker:
         return set()
 
 
+class TakenOver(Broker):
+    """Another worker has claimed the partition."""
+
+    async def write(self, _partition: int, _rows: Sequence[tuple[bytes, bytes]]) -> set[bytes]:
+        raise TakenOverError("another worker has taken over")
+
+
+class Failing(Broker):
+    """A producer that fails."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self._error = error
+
+    async def send(self, _topic: str, _value: bytes, _key: bytes) -> asyncio.Future[None]:
+        raise self._error
+
+
+class FakeStream:
+    """Gives events as Faust does: unless told otherwise, the next is asked for once the last one is done."""
+
+    def __init__(self, told: list[tuple[str, str]], messages: Sequence[Any]) -> None:
+        self.enable_acks = True
+        self._told, self._messages = told, messages
+
+    async def events(self) -> AsyncIterator[Any]:
+        for message in self._messages:
+            name = f"{message.partition}/{message.offset}"
+            ack = partial(self._told.append, ("acknowledged", name))
+            yield SimpleNamespace(message=message, ack=ack)
+            if self.enable_acks:
+                ack()
+        await asyncio.Event().wait()
+
+
 def stage_on(
     log: object, rules: Rules | None = None, registry: CollectorRegistry | None = None
 ) -> WatchStage:
@@ -168,9 +205,9 @@ def test_records_that_wait_while_the_partitions_rest_are_no_stall() -> None:
 
 
 def test_a_broker_that_is_gone_while_a_log_is_read_is_waited_for() -> None:
-    event = cast("Any", SimpleNamespace(message=SimpleNamespace(tp=PLACE, partition=0, offset=0, value=b"")))
+    message = cast("Any", SimpleNamespace(tp=PLACE, partition=0, offset=0, value=b""))
     stage = stage_on(LogOutOfReach())
-    asyncio.run(stage._take([event]))
+    asyncio.run(stage._take(PLACE, [message]))
     assert list(stage._owned) == []
 
 
@@ -192,42 +229,68 @@ class Scene:
         owned = await self.owned()
         if saved is not None:
             owned.next_save = 0.0 if saved else math.inf
-        await self._stage._handle([self._event(record)], owned)
+        await self._stage._take(PLACE, [self._message(record)])
 
     async def take_together(
         self, *records: Observations | Tick, consumer: FakeConsumer | None = None
     ) -> None:
         """Take the next records at once; where there is a `consumer`, one is missing before the last of them."""
-        events = [self._event(record) for record in records]
+        messages = [self._message(record) for record in records]
         if consumer is not None:
             self._stage.app.consumer = cast("Any", consumer)
-            events[-1].message.offset += 1
-        await self._stage._take(events)
+            messages[-1].offset += 1
+        await self._stage._take(PLACE, messages)
 
     async def take(self, record: Observations | Tick, consumer: FakeConsumer) -> None:
         """Take the next record, of a partition that is read by this consumer."""
         self._stage.app.consumer = cast("Any", consumer)
-        await self._stage._take([self._event(record)])
+        await self._stage._take(PLACE, [self._message(record)])
 
-    def _event(self, record: Observations | Tick) -> Any:
+    def _message(self, record: Observations | Tick, place: TP = PLACE) -> Any:
         self.handled += 1
-        offset = self.handled - 1
-        message = SimpleNamespace(
-            tp=PLACE,
-            partition=PLACE.partition,
-            offset=offset,
+        return SimpleNamespace(
+            tp=place,
+            partition=place.partition,
+            offset=self.handled - 1 if place == PLACE else 0,
             value=record.to_bytes(),
             timestamp=MIDNIGHT.timestamp(),
         )
-        return SimpleNamespace(
-            message=message, ack=lambda: self.broker.events.append(("acknowledged", str(offset)))
-        )
 
-    def explain_by(self, explainer: object, *, waiting: int) -> None:
-        """Let this one look for words, while so many records wait."""
+    async def read(self, *records: Observations | Tick, elsewhere: Observations | None = None) -> None:
+        """Let the agent read these, and go on until all are acknowledged; `elsewhere` is of another partition."""
+        messages = [self._message(record) for record in records]
+        if elsewhere is not None:
+            self._stage._assigned = frozenset([PLACE, ELSEWHERE])
+            messages.insert(1, self._message(elsewhere, ELSEWHERE))
+        stream: Any = FakeStream(self.broker.events, messages)
+        agent = asyncio.create_task(self._stage._watch(stream))
+        await asyncio.sleep(0)
+        handler = asyncio.create_task(cast("Any", WatchStage._handle_waiting).fun(self._stage))
+        async with asyncio.timeout(20):
+            while len(self.acknowledged) < len(messages) and not handler.done():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        self._stage._stopped.set()
+        agent.cancel()
+        handler.cancel()
+        await asyncio.gather(agent, handler, return_exceptions=True)
+        if handler.done() and not handler.cancelled():
+            handler.result()
+
+    @property
+    def acknowledged(self) -> list[str]:
+        """The offsets, and of what partition, that Faust may commit."""
+        return [what for event, what in self.broker.events if event == "acknowledged"]
+
+    def explain_by(self, explainer: object) -> None:
+        """Let this one look for words."""
         self._stage.explain_by(cast("Any", explainer))
-        for _ in range(waiting):
-            self._stage._waiting.put_nowait(cast("Any", None))
+
+    async def wait(self, *records: Observations) -> int:
+        """Let these wait while partitions move; how many wait afterwards."""
+        for record in records:
+            self._stage._waiting.put_nowait(cast("Any", SimpleNamespace(message=self._message(record))))
+        await self.rebalance()
+        return self._stage._waiting.qsize()
 
     async def glance(self) -> None:
         """Let the stage look once at what there is to do, and to show."""
@@ -311,11 +374,10 @@ def test_records_that_wait_together_are_saved_once_when_all_that_became_of_them_
     other = observed("entity:Y", (MIDNIGHT, "neutral"), first=900)
     again = observed("entity:Y", (MIDNIGHT + timedelta(hours=3), "neutral"), first=901)
     asyncio.run(scene.take_together(surge(), other, Tick(tick=MIDNIGHT), again))
-    *before, saved, first, second, third, fourth = scene.broker.events
+    *before, saved = scene.broker.events
     sent = [topic for event, topic in before if event == "sent"]
     assert sorted(topic for event, topic in before if event == "confirmed") == sorted(sent)
     assert saved == ("saved", SETTINGS.topics.states)
-    assert [first, second, third, fourth] == [("acknowledged", str(number)) for number in range(4)]
     rows = scene.broker.rows
     assert Subject.load("entity:Y", rows[b"entity:Y"], SETTINGS.spikes).clock == MIDNIGHT + timedelta(hours=3)
     assert rows[cursor_key(PLACE.partition)].startswith(b"4 ")
@@ -333,15 +395,60 @@ class Hurried:
         return alert
 
 
-def test_words_are_looked_for_shortly_while_records_wait() -> None:
-    async def run(*, full: bool) -> float:
+def test_words_are_looked_for_a_shorter_time_while_a_full_batch_waits() -> None:
+    async def run(records: int) -> float:
         scene, explainer = Scene(), Hurried()
-        scene.explain_by(explainer, waiting=BATCH_RECORDS if full else BATCH_RECORDS - 1)
-        await scene.handle(surge())
+        scene.explain_by(explainer)
+        await scene.read(surge(), *(Tick(tick=MIDNIGHT) for _ in range(records - 1)))
         return max(explainer.seconds)
 
-    assert asyncio.run(run(full=False)) == pytest.approx(EXPLAIN_SECONDS, abs=0.1)
-    assert asyncio.run(run(full=True)) == pytest.approx(HURRIED_EXPLAIN_SECONDS, abs=0.1)
+    assert asyncio.run(run(BATCH_RECORDS - 1)) == pytest.approx(EXPLAIN_SECONDS, abs=0.1)
+    assert asyncio.run(run(BATCH_RECORDS)) == pytest.approx(HURRIED_EXPLAIN_SECONDS, abs=0.1)
+
+
+def test_words_are_looked_for_the_newest_revision_of_an_alert_alone() -> None:
+    scene, explainer = Scene(), Hurried()
+    scene.explain_by(explainer)
+    ago = timedelta(minutes=9)
+    grown = observed(SUBJECT, *[(MIDNIGHT - ago, "negative")] * 200, first=500)
+    asyncio.run(scene.take_together(surge(), grown))
+    assert len(scene.broker.alerts) > 1
+    assert len(explainer.seconds) == 1
+
+
+def test_a_record_is_acknowledged_once_it_is_saved() -> None:
+    scene = Scene()
+    records = [
+        observed(SUBJECT, (MIDNIGHT + timedelta(hours=hour), "neutral"), first=hour) for hour in range(5)
+    ]
+    asyncio.run(scene.read(*records, elsewhere=observed("entity:Z", (MIDNIGHT, "negative"), first=99)))
+    told = [event for event in scene.broker.events if event[0] in ("saved", "acknowledged")]
+    saved = ("saved", SETTINGS.topics.states)
+    own = [("acknowledged", f"{PLACE.partition}/{offset}") for offset in range(5)]
+    assert told == [saved, *own, saved, ("acknowledged", f"{ELSEWHERE.partition}/0")]
+    assert {cursor_key(PLACE.partition), cursor_key(ELSEWHERE.partition)} <= scene.broker.rows.keys()
+
+
+def test_a_record_that_is_dropped_is_acknowledged_too_or_no_later_one_would_be_committed() -> None:
+    scene = Scene(broker=TakenOver())
+    asyncio.run(scene.read(surge(), Tick(tick=MIDNIGHT)))
+    assert scene.acknowledged == [f"{PLACE.partition}/{offset}" for offset in range(2)]
+    assert scene.broker.rows == {}
+
+
+def test_what_waits_when_partitions_move_is_read_again() -> None:
+    assert asyncio.run(Scene().wait(surge(), surge())) == 0
+
+
+@pytest.mark.parametrize(
+    "error", [asyncio.CancelledError(), KafkaConnectionError()], ids=["cancelled", "broker"]
+)
+def test_what_goes_wrong_once_subjects_know_of_a_record_ends_the_process(error: BaseException) -> None:
+    """They are ahead of their log, and what they told may not be out: another starts from the log."""
+    scene = Scene(broker=Failing(error))
+    with pytest.raises((RuntimeError, KafkaConnectionError)):
+        asyncio.run(scene.read(surge()))
+    assert scene.acknowledged == []
 
 
 def test_what_was_handled_before_the_broker_went_away_is_saved() -> None:
@@ -351,7 +458,6 @@ def test_what_was_handled_before_the_broker_went_away_is_saved() -> None:
         observed(SUBJECT, (MIDNIGHT, "neutral"), first=1),
     )
     asyncio.run(scene.take_together(record, behind_a_gap, consumer=ConsumerOutOfReach()))
-    assert [number for event, number in scene.broker.events if event == "acknowledged"] == ["0"]
     assert scene.broker.rows[cursor_key(PLACE.partition)] == b"1"
     assert scene.value("observations_total", outcome="counted") == 1
 
