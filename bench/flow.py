@@ -45,6 +45,8 @@ BACKLOG_SECONDS = 60.0
 LIVE_SECONDS = 12.0
 KILLED_AMIDST = 8_000
 TOPICS = ("raw", "dead_letter", "scored", "review", "observed", "states", "windows", "alerts")
+READY_SECONDS = 120.0
+STOP_SECONDS = 90.0
 SETTLED_SECONDS = 2.5
 """The watch stage shows its lag every two seconds at most."""
 
@@ -92,30 +94,34 @@ class Source:
 
 
 class Workers:
-    """Worker processes, started together."""
+    """Worker processes that run together."""
 
-    def __init__(self, folder: Path, stages: Sequence[str], variables: dict[str, str]) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
         self._ports: list[int] = []
+
+    def start(self, stages: Sequence[str]) -> None:
+        """Start a worker for each of these, and wait until all are ready."""
+        self._processes, self._ports = [], []
         for number, stage in enumerate(stages):
-            port, log = free_port(), folder / f"{uuid4().hex}.log"
+            port, log = free_port(), self._folder / f"{uuid4().hex}.log"
             own = {
                 "DOWNTICK_WEB__HOST": "127.0.0.1",
                 "DOWNTICK_WEB__PORT": str(port),
-                "DOWNTICK_WATCH__STATE_DIRECTORY": str(folder / f"state-{number}"),
+                "DOWNTICK_WATCH__STATE_DIRECTORY": str(self._folder / f"state-{number}"),
             }
             command = [DOWNTICK, "worker", "--stages", stage]
             with log.open("wb") as output:
-                process = subprocess.Popen(command, env=variables | own, stdout=output, stderr=output)
+                process = subprocess.Popen(command, env=os.environ | own, stdout=output, stderr=output)
             self._processes.append(process)
             self._ports.append(port)
-        for process, port in zip(self._processes, self._ports, strict=True):
-            while not _answers(port):
-                if process.poll() is not None:
-                    raise SystemExit(
-                        "a worker ended: " + "".join(p.read_text() for p in folder.glob("*.log"))
-                    )
-                time.sleep(0.1)
+        deadline = time.monotonic() + READY_SECONDS
+        while not all(map(_answers, self._ports)):
+            if time.monotonic() > deadline or any(process.poll() is not None for process in self._processes):
+                logs = "".join(log.read_text() for log in self._folder.glob("*.log"))
+                raise SystemExit(f"a worker ended, or is not ready after {READY_SECONDS:.0f} s:\n{logs}")
+            time.sleep(0.1)
 
     def metrics(self) -> dict[str, float]:
         """What all of them count, by name and labels."""
@@ -129,11 +135,14 @@ class Workers:
         return found
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send a signal, and wait for their end."""
+        """Send a signal, and wait for their end; who takes too long is killed."""
         for process in self._processes:
             process.send_signal(number)
         for process in self._processes:
-            process.wait(90)
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def _answers(port: int) -> bool:
@@ -149,17 +158,19 @@ def total(metrics: dict[str, float], name: str) -> float:
 
 def drain(workers: Workers, events: int) -> None:
     """Say how fast a backlog is scored, and watched."""
-    started, scored_at = time.monotonic(), None
-    while True:
+    started = time.monotonic()
+    scored_at = watched_at = None
+    while watched_at is None or time.monotonic() - started < watched_at + SETTLED_SECONDS:
         time.sleep(0.2)
         metrics, seconds = workers.metrics(), time.monotonic() - started
         if scored_at is None and total(metrics, "downtick_events_scored_total") >= events:
-            scored_at = seconds
-        waiting = total(metrics, "downtick_watch_lag_records")
-        if scored_at is not None and not waiting and seconds > scored_at + SETTLED_SECONDS:
-            break
+            scored_at = watched_at = seconds
+        # What waits is shown every two seconds, so that this is up to so much too late.
+        if scored_at is not None and total(metrics, "downtick_watch_lag_records"):
+            watched_at = seconds
+    assert scored_at is not None
     print(
-        f"backlog of {events:,}: scored {events / scored_at:,.0f} a second, watched {events / seconds:,.0f}"
+        f"backlog of {events:,}: scored {events / scored_at:,.0f} a second, watched {events / watched_at:,.0f}"
     )
 
 
@@ -201,12 +212,16 @@ async def counted(settings: Settings) -> int:
     return sum(int(row[label]) for row in own for label in ("negative", "neutral", "positive"))
 
 
-def wait_for(settings: Settings, events: int, limit: float = 120.0) -> None:
-    """Say how many events the trend counts in the end."""
+def wait_for(settings: Settings, events: int, limit: float = 120.0) -> bool:
+    """Say how many events the trend counts in the end, and whether that is each of them once."""
     started = time.monotonic()
-    while (found := asyncio.run(counted(settings))) < events and time.monotonic() - started < limit:
+    while asyncio.run(counted(settings)) < events and time.monotonic() - started < limit:
         time.sleep(1)
+    # What is counted twice may come later.
+    time.sleep(SETTLED_SECONDS)
+    found = asyncio.run(counted(settings))
     print(f"the trend counts {found:,} of {events:,} events")
+    return found == events
 
 
 async def delete(settings: Settings) -> None:
@@ -239,9 +254,10 @@ def main() -> None:
     if subprocess.run([DOWNTICK, "topics", "create"], check=False, stdout=subprocess.DEVNULL).returncode:
         raise SystemExit(1)
     with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(source.backlog(arguments.events))
-        workers = Workers(Path(folder), stages, dict(os.environ))
+        workers = Workers(Path(folder))
         try:
+            asyncio.run(source.backlog(arguments.events))
+            workers.start(stages)
             drain(workers, source.sent)
             for rate in arguments.rate:
                 follow(workers, source, rate)
@@ -249,11 +265,12 @@ def main() -> None:
                 asyncio.run(source.live(KILLED_AMIDST // 2))
                 workers.stop(signal.SIGKILL)
                 asyncio.run(source.live(KILLED_AMIDST - KILLED_AMIDST // 2))
-                workers = Workers(Path(folder), stages, dict(os.environ))
-            wait_for(settings, source.sent)
+                workers.start(stages)
+            right = wait_for(settings, source.sent)
         finally:
             workers.stop()
             asyncio.run(delete(settings))
+    raise SystemExit(0 if right else 1)
 
 
 if __name__ == "__main__":
