@@ -24,7 +24,9 @@ class Batch:
         self._owned = owned
         self.parts: list[Part] = []
         self.due = False
-        """Whether the cursor is to be saved, too."""
+        """Whether anything is to be saved: of ticks that left nothing to tell not each is."""
+        self.observations = 0
+        """How many its records held."""
 
     def apply(
         self, offset: int, record: Observations | Tick | None, recorded_at: float, *, now: float
@@ -40,8 +42,10 @@ class Batch:
                 # In a backlog of ticks not each waits for the broker: a new owner reads and heeds them again.
                 self.due = self.due or bool(changes) or now >= owned.next_save
         else:
-            changes = [owned.subjects.apply(record)] if record is not None else []
             self.due = True
+            if record is not None:
+                self.observations += len(record.observations)
+                changes = [owned.subjects.apply(record)]
         owned.cursor.pass_over(offset, tick)
         self.parts.append(Part(changes, recorded_at if isinstance(record, Observations) else None))
 

@@ -47,6 +47,8 @@ HURRIED_EXPLAIN_SECONDS = 0.2
 """For so long while more records wait than a batch takes: alerts of theirs would come late for others' words."""
 BATCH_RECORDS = 128
 """So many records that wait are handled at once, and those of a partition saved together."""
+BATCH_OBSERVATIONS = 1000
+"""But no more, once they hold so many observations: a second's work, for which a rebalance can wait."""
 SETTLE_SECONDS = 30.0
 """How long a rebalance waits for the record in hand; it must not be saved once others own its partition."""
 
@@ -244,7 +246,7 @@ class WatchStage(Service):
     async def _take(self, place: TP, messages: Sequence[Message], *, hurried: bool = False) -> None:
         """Handle records of a partition, but those whose turn has not come: they are read again."""
         waiting = deque(messages)
-        while waiting:
+        while waiting and self._assigned is not None:
             try:
                 owned = await self._owned_or_lost(place.partition)
                 if owned is None:
@@ -257,9 +259,15 @@ class WatchStage(Service):
                 self.log.warning("partition %d waits for the broker: %s", place.partition, error)
                 return
             batch = Batch(owned)
-            while waiting and waiting[0].offset <= owned.cursor.following:
+            while (
+                waiting
+                and waiting[0].offset <= owned.cursor.following
+                and batch.observations < BATCH_OBSERVATIONS
+            ):
                 message = waiting.popleft()
                 batch.apply(message.offset, self._read(message), message.timestamp, now=time.monotonic())
+                # Heartbeats and probes must not wait for all of it.
+                await asyncio.sleep(0)
             try:
                 await self._settle(batch, owned, hurried=hurried)
             except TakenOverError as error:

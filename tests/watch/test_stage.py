@@ -27,6 +27,7 @@ from stream.watch.cursor import cursor_key
 from stream.watch.log import TakenOverError
 from stream.watch.ownership import Owned
 from stream.watch.stage import (
+    BATCH_OBSERVATIONS,
     BATCH_RECORDS,
     EXPLAIN_SECONDS,
     HURRIED_EXPLAIN_SECONDS,
@@ -124,6 +125,16 @@ class TakenOver(Broker):
 
     async def write(self, _partition: int, _rows: Sequence[tuple[bytes, bytes]]) -> set[bytes]:
         raise TakenOverError("another worker has taken over")
+
+
+class Moving(Broker):
+    """Its partitions begin to move with the first save."""
+
+    stage: WatchStage
+
+    async def write(self, partition: int, rows: Sequence[tuple[bytes, bytes]]) -> set[bytes]:
+        self.stage._assigned = None
+        return await super().write(partition, rows)
 
 
 class Failing(Broker):
@@ -449,6 +460,27 @@ def test_what_goes_wrong_once_subjects_know_of_a_record_ends_the_process(error: 
     with pytest.raises((RuntimeError, KafkaConnectionError)):
         asyncio.run(scene.read(surge()))
     assert scene.acknowledged == []
+
+
+def full_record(hour: int) -> Observations:
+    """A record of as many observations as a batch may have."""
+    events: list[tuple[datetime, Sentiment]] = [(MIDNIGHT + timedelta(hours=hour), "neutral")]
+    return observed(SUBJECT, *events * BATCH_OBSERVATIONS, first=hour * BATCH_OBSERVATIONS)
+
+
+def test_records_of_many_observations_are_saved_before_all_that_wait_are_handled() -> None:
+    scene = Scene()
+    asyncio.run(scene.take_together(full_record(0), full_record(1)))
+    assert [event for event, _ in scene.broker.events].count("saved") == 2
+    assert scene.value("observations_total", outcome="counted") == 2 * BATCH_OBSERVATIONS
+
+
+def test_what_waits_behind_a_batch_while_partitions_move_is_left_to_the_next_owner() -> None:
+    scene = Scene(broker=(moving := Moving()))
+    moving.stage = scene._stage
+    asyncio.run(scene.take_together(full_record(0), full_record(1)))
+    assert scene.broker.rows[cursor_key(PLACE.partition)] == b"1"
+    assert scene.value("observations_total", outcome="counted") == BATCH_OBSERVATIONS
 
 
 def test_what_was_handled_before_the_broker_went_away_is_saved() -> None:
