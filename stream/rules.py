@@ -10,6 +10,9 @@
       - name: fraud, once it is much
         subjects: ["topic:fraud-accounting"]
         threshold: {negatives: 30, seconds: 3600}
+      - name: Wall Street's clocks
+        subjects: ["entity:*.N", "entity:*.O"]
+        zone: America/New_York
 
 A rule holds for the subjects that it names, and an alert must pass every rule that holds for it. One that does not
 is published all the same, with `muted` saying why: nothing is lost, and what listens can tell. What a threshold
@@ -26,7 +29,7 @@ from datetime import datetime, time
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -40,6 +43,7 @@ from pydantic import (
 
 from stream.labels import TOPIC_SUBJECT
 from stream.records import Alert, Moment, Severity
+from stream.spikes.calendar import ZoneName
 from stream.spikes.settings import SpikeSettings, Threshold
 from stream.yaml_file import read_yaml
 
@@ -50,15 +54,6 @@ _SEVERITIES = tuple(Severity)
 
 class RulesError(Exception):
     """A rule file that cannot be used; the message names every wrong rule and key."""
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    # A folder of the zones' data base is an OSError.
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{value!r} is no time zone; write one like Asia/Shanghai") from error
-    return value
 
 
 def _in_quotes(value: Any) -> Any:
@@ -84,7 +79,7 @@ class QuietHours(BaseModel):
 
     start: Annotated[TimeOfDay, Field(alias="from")]
     end: Annotated[TimeOfDay, Field(alias="to")]
-    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    zone: ZoneName = "UTC"
 
     @model_validator(mode="after")
     def _last_for_a_while(self) -> Self:
@@ -112,6 +107,8 @@ class Rule(BaseModel):
     quiet_hours: QuietHours | None = None
     mute_until: Moment | None = None
     threshold: Threshold | None = None
+    zone: ZoneName | None = None
+    """By whose clocks the hours and weekends of its subjects are told apart, in place of `spikes.zone`."""
 
     def holds_for(self, subject: str) -> bool:
         """Whether the rule is about that subject."""
@@ -154,18 +151,20 @@ class Rules:
         return alert
 
     def settings(self, subject: str, settings: SpikeSettings) -> SpikeSettings:
-        """The settings for a subject: for each window the lowest threshold of the rules that hold for it.
+        """The settings for a subject: for each window the lowest threshold of the rules that hold for it, and the
+        zone of the first of them that has one.
 
-        Where none of them has one for a window, that of the settings holds.
+        Where none of them says it, the settings do.
         """
-        found = [
-            rule.threshold for rule in self._rules if rule.threshold is not None and rule.holds_for(subject)
-        ]
-        if not found:
-            return settings
-        lowest = {each.seconds: each for each in settings.threshold}
-        lowest |= {each.seconds: each for each in sorted(found, key=lambda each: -each.negatives)}
-        return settings.model_copy(update={"threshold": tuple(lowest.values())})
+        holding = [rule for rule in self._rules if rule.holds_for(subject)]
+        found = [rule.threshold for rule in holding if rule.threshold is not None]
+        zones = [rule.zone for rule in holding if rule.zone is not None]
+        changes: dict[str, Any] = {"zone": zones[0]} if zones else {}
+        if found:
+            lowest = {each.seconds: each for each in settings.threshold}
+            lowest |= {each.seconds: each for each in sorted(found, key=lambda each: -each.negatives)}
+            changes["threshold"] = tuple(lowest.values())
+        return settings.model_copy(update=changes) if changes else settings
 
 
 class _File(BaseModel):

@@ -169,6 +169,7 @@ def test_an_alert_without_any_history_does_not_claim_to_know_what_is_usual() -> 
         ),
         ('rules: [{name: d, quiet_hours: {from: "22:00", to: "07:00", zone: America}}]', "is no time zone"),
         ('rules: [{name: d, quiet_hours: {from: "07:00", to: "07:00"}}]', "are the same"),
+        ("rules: [{name: d, zone: Wall Street}]", "'Wall Street' is no time zone"),
         ("rules: [{}]", "name: Field required"),
         ("- 1", "the file"),
         (":", "is not YAML"),
@@ -195,3 +196,19 @@ def test_a_topic_that_no_text_can_have_is_named_where_the_topics_are_known(tmp_p
 def test_a_rule_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(RulesError, match="cannot read the rule file"):
         load_rules(tmp_path / "none.yaml", SETTINGS)
+
+
+def test_the_hours_of_a_subject_are_those_of_the_first_rule_that_names_a_zone_for_it(tmp_path: Path) -> None:
+    found_rules = rules(
+        tmp_path,
+        """
+rules:
+  - {name: all, threshold: {negatives: 30, seconds: 3600}}
+  - {name: york, subjects: ["entity:*.N"], zone: America/New_York}
+  - {name: china, subjects: ["entity:*"], zone: Asia/Shanghai}
+""",
+    )
+    subjects = ("entity:IBM.N", "entity:600519.SH", "all")
+    found = [found_rules.settings(subject, SpikeSettings()) for subject in subjects]
+    assert [each.zone for each in found] == ["America/New_York", "Asia/Shanghai", "UTC"]
+    assert all(each.threshold for each in found)

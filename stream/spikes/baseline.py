@@ -16,29 +16,18 @@ from array import array
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from stream.spikes.calendar import DAY, HOUR, SLOT_OF_HOUR, SLOTS, WEEK, Calendar, Doubles, Integers
 from stream.spikes.state import Floats
 
-HOUR = 3600
-DAY = 86_400
-WEEK = 7 * DAY
-
-Doubles = npt.NDArray[np.float64]
-Groups = npt.NDArray[np.int64]
-
-_SLOTS = 48
 _HALF_HOURS = 2 * 7 * 24
-# 1970-01-01 was a Thursday; weeks begin on Monday here.
-_MONDAY = 3 * DAY
-_SLOT_OF_HOUR = np.array([hour % 24 + (24 if hour >= 5 * 24 else 0) for hour in range(7 * 24)])
 # Between the middles of two hours the season goes straight from one to the other, but that at midnight it steps
 # where another kind of day begins: what Friday's last hour has says nothing of the first one on Saturday.
 _HALVES = np.arange(_HALF_HOURS)
-_OWN_HOUR = _SLOT_OF_HOUR[_HALVES // 2]
+_OWN_HOUR = SLOT_OF_HOUR[_HALVES // 2]
 _NEAR_HOUR = (_OWN_HOUR + np.where(_HALVES % 2, 1, -1)) % 24 + _OWN_HOUR // 24 * 24
-_BY_HOUR = np.arange(_SLOTS) % 24
-_BY_KIND = np.arange(_SLOTS) // 24
+_BY_HOUR = np.arange(SLOTS) % 24
+_BY_KIND = np.arange(SLOTS) // 24
 _BELIEVED_EVENTS = 10
 _LONGEST_SILENCE_SECONDS = 4 * WEEK
 # Season factors of financial news vary about so much (variance). Where a subject was never watched at an hour,
@@ -94,7 +83,8 @@ class Mixture:
 class Season:
     """The season as it follows from the learned counts; made anew whenever those change."""
 
-    def __init__(self, counts: Floats, hours: Floats, dispersion: float) -> None:
+    def __init__(self, counts: Floats, hours: Floats, dispersion: float, calendar: Calendar) -> None:
+        self._calendar = calendar
         count, exposure = counts.astype(float), hours.astype(float)
         self.dispersion = dispersion
         self.count = float(count.sum())
@@ -102,7 +92,7 @@ class Season:
         level = (self.count + 0.5) / max(1e-9, self.hours)
         # Hours of the day and kinds of day first, since more is known of them than of each hour of each kind.
         # The level depends on the factors and they on it; three rounds settle it.
-        hour, kind = np.ones(_SLOTS), np.ones(_SLOTS)
+        hour, kind = np.ones(SLOTS), np.ones(SLOTS)
         for _ in range(3):
             hour, hour_uncertainty = _pooled(count, exposure * level * kind, _BY_HOUR, dispersion)
             kind, kind_uncertainty = _pooled(count, exposure * level * hour, _BY_KIND, dispersion)
@@ -127,10 +117,12 @@ class Season:
 
     def integral(self, start: int, end: int) -> float:
         """Hours from `start` to `end`, each weighted with its season factor."""
-        return self._until(end) - self._until(start)
+        hours = 0.0
+        for first, last in self._calendar.spans(start, end):
+            hours += self._until(*last) - self._until(*first)
+        return hours
 
-    def _until(self, time: int) -> float:
-        weeks, second = divmod(time + _MONDAY, WEEK)
+    def _until(self, weeks: int, second: int) -> float:
         half, rest = divmod(second, HOUR // 2)
         low, high = self._cumulated[half], self._cumulated[half + 1]
         return weeks * self._cumulated[-1] + low + (high - low) * rest / (HOUR // 2)
@@ -140,7 +132,7 @@ class Season:
 
         What the data say of two hours errs independently, what is only believed of them errs alike.
         """
-        slot = _slot_of((start + end) // 2)
+        slot = self._calendar.slot((start + end) // 2)
         alike = self._shrinkages[slot]
         hours = max(1.0, (end - start) / HOUR)
         return (
@@ -155,12 +147,9 @@ def _packed(values: Doubles) -> "array[float]":
     return array("d", values.tobytes())
 
 
-def _slot_of(time: int) -> int:
-    second = (time + _MONDAY) % WEEK
-    return second % DAY // HOUR + (24 if second >= 5 * DAY else 0)
-
-
-def _pooled(count: Doubles, expected: Doubles, groups: Groups, dispersion: float) -> tuple[Doubles, Doubles]:
+def _pooled(
+    count: Doubles, expected: Doubles, groups: Integers, dispersion: float
+) -> tuple[Doubles, Doubles]:
     """By slot, the factor of the group that it is in, and the relative variance of that factor."""
     counts: Doubles = np.bincount(groups, count).astype(float)
     wanted: Doubles = np.bincount(groups, expected).astype(float)
@@ -186,14 +175,13 @@ def _season_variance(count: Doubles, expected: Doubles, dispersion: float) -> fl
 class Baseline:
     """A subject's decayed history, learned interval by interval."""
 
-    SLOTS = _SLOTS
-    """In how many hours of two kinds of day it counts."""
-    SIZE = 2 * _SLOTS + 3
+    SIZE = 2 * SLOTS + 3
     """How many numbers its state has."""
     RECENT = 2
     """How many more that of late has."""
 
-    def __init__(self, half_life_days: float) -> None:
+    def __init__(self, half_life_days: float, calendar: Calendar | None = None) -> None:
+        self._calendar = calendar or Calendar()
         self._half_life = half_life_days * DAY
         self._late_half_life = min(_LATE_HALF_LIFE, self._half_life / 4)
         self._numbers: Floats = np.zeros(self.SIZE, dtype=np.float32)
@@ -204,16 +192,16 @@ class Baseline:
 
     def _view(self) -> None:
         # Weighted negatives and watched hours by slot; plain negatives and all events; dispersion.
-        self._counts = self._numbers[:_SLOTS]
-        self._hours = self._numbers[_SLOTS : 2 * _SLOTS]
-        self._totals = self._numbers[2 * _SLOTS : 2 * _SLOTS + 2]
+        self._counts = self._numbers[:SLOTS]
+        self._hours = self._numbers[SLOTS : 2 * SLOTS]
+        self._totals = self._numbers[2 * SLOTS : 2 * SLOTS + 2]
         self._cached: Season | None = None
 
     @property
     def season(self) -> Season:
         """The season as it is known now."""
         if self._cached is None:
-            self._cached = Season(self._counts, self._hours, self.dispersion)
+            self._cached = Season(self._counts, self._hours, self.dispersion, self._calendar)
         return self._cached
 
     @property
@@ -256,7 +244,7 @@ class Baseline:
         end = time + round(seconds)
         late = weight if of_late is None else of_late
         self._recent += np.array([late, (season or self.season).integral(time, end)], dtype=np.float32)
-        slot = _slot_of(time)
+        slot = self._calendar.slot(time)
         self._counts[slot] += np.float32(weight)
         self._hours[slot] += np.float32(seconds / HOUR)
         self._totals += np.array([negative, total], dtype=np.float32)
@@ -266,7 +254,7 @@ class Baseline:
         """Take late events into an interval that has been learned; `now` is how far learning has come."""
         share = 0.5 ** ((now - time) / self._half_life)
         share_of_late = 0.5 ** ((now - time) / self._late_half_life)
-        self._counts[_slot_of(time)] += np.float32(weight * share)
+        self._counts[self._calendar.slot(time)] += np.float32(weight * share)
         self._recent[0] += np.float32(weight * share_of_late)
         self._totals += np.array([share * negative, share * total], dtype=np.float32)
         self._cached = None
@@ -276,9 +264,7 @@ class Baseline:
         believed = min(seconds, _LONGEST_SILENCE_SECONDS)
         share, share_of_late = 0.5 ** (age / self._half_life), 0.5 ** (age / self._late_half_life)
         self._recent[1] += np.float32(share_of_late * self.season.integral(start, start + believed))
-        hours = np.arange(start, start + believed, HOUR)
-        slots = _SLOT_OF_HOUR[(hours + _MONDAY) % WEEK // HOUR]
-        self._hours += (share * np.bincount(slots, minlength=_SLOTS)).astype(np.float32)
+        self._hours += (share * self._calendar.hours(start, believed)).astype(np.float32)
         self._cached = None
 
     def age(self, seconds: float) -> None:
@@ -346,5 +332,5 @@ class Baseline:
     def load_counts(self, other: "Baseline", counts: Floats, recent: Floats) -> None:
         """Take the watched hours of another, with counts of one's own."""
         numbers = other.dump().copy()
-        numbers[:_SLOTS] = counts
+        numbers[:SLOTS] = counts
         self.load(numbers, recent)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stream.spikes.calendar import DAY
 from stream.spikes.state import Floats
 
-DAY = 86_400
 # Before data speak: half more than Poisson at the shortest window, with the weight of ten blocks of counts. The
 # estimate of each longer window starts from that of the shorter one before it.
 _PRIOR = 1.5

@@ -11,6 +11,7 @@ import numpy as np
 from stream.labels import Sentiment
 from stream.spikes.baseline import Baseline
 from stream.spikes.blocks import Blocks
+from stream.spikes.calendar import SLOTS, Calendar, moved
 from stream.spikes.dispersion import Dispersion
 from stream.spikes.explanation import Explanation
 from stream.spikes.intervals import InAlert, Intervals
@@ -30,14 +31,15 @@ class History:
 
     def __init__(self, subject: str, settings: SpikeSettings, in_alert: InAlert) -> None:
         lengths, half_life = settings.windows_seconds, settings.half_life_days
+        self._calendar = Calendar(settings.zone)
         self.dispersion = Dispersion(lengths, half_life)
-        self.others = Others(lengths, half_life)
+        self.others = Others(lengths, half_life, self._calendar)
         self.tails = Tails(lengths, settings.false_alarms_per_day)
         self._windows = Windows(subject, settings.interval_seconds, settings.lateness_seconds)
         self._intervals = Intervals(
             self._windows,
             lengths[-1],
-            half_life,
+            baseline=Baseline(half_life, self._calendar),
             others=self.others,
             dispersion=self.dispersion,
             tails=self.tails,
@@ -144,14 +146,29 @@ class History:
         numbers = [len(self._shape), *self._shape, *times, *self._windows.dump(), *last]
         return numbers, np.concatenate([baseline, self.dispersion.dump(), sums, recent])
 
-    def load(self, numbers: Sequence[int], floats: Floats, others: Floats | None = None) -> None:
+    @property
+    def offset(self) -> int:
+        """By how many seconds the clocks that its hours go by are ahead of UTC now."""
+        return self._calendar.offset(self.now)
+
+    def load(
+        self, numbers: Sequence[int], floats: Floats, others: Floats | None = None, *, offset: int = 0
+    ) -> None:
         """Read what `dump` and `others.dump` made; earlier versions had no `others`.
 
-        Where intervals were set differently then, the baseline is kept and the rest begins anew; where windows
+        Where hours went by other clocks, since `offset` is another, what they had moves to those of now. Where
+        intervals were set differently then, the baseline is kept and the rest begins anew; where windows
         were, the counts are kept too.
         """
         shape, numbers = tuple(numbers[1 : 1 + numbers[0]]), numbers[1 + numbers[0] :]
         known = Baseline.SIZE + self.dispersion.size
+        self.clock = numbers[0]
+        if ahead := self.offset - offset:
+            counts_and_hours = [moved(part, ahead) for part in np.split(floats[: 2 * SLOTS], 2)]
+            floats = np.concatenate([*counts_and_hours, floats[2 * SLOTS :]])
+            others = (
+                None if others is None else np.concatenate([moved(others[:SLOTS], ahead), others[SLOTS:]])
+            )
         # States of earlier versions end behind the dispersion, or behind the tails.
         tails, recent = (
             floats[known:][: self.tails.size],

@@ -6,7 +6,8 @@ teach little, silence is believed only for so long, and late events are taken in
 
 from collections.abc import Callable
 
-from stream.spikes.baseline import HOUR, Baseline, Forecast, Season
+from stream.spikes.baseline import Baseline, Forecast, Season
+from stream.spikes.calendar import HOUR
 from stream.spikes.dispersion import Dispersion
 from stream.spikes.explanation import Explanation
 from stream.spikes.others import Others
@@ -30,14 +31,14 @@ class Intervals:
         self,
         windows: Windows,
         longest: int,
-        half_life_days: float,
         *,
+        baseline: Baseline,
         others: Others,
         dispersion: Dispersion,
         tails: Tails,
         in_alert: InAlert,
     ) -> None:
-        self.baseline = Baseline(half_life_days)
+        self.baseline = baseline
         self._windows, self._longest = windows, longest
         self._seconds = windows.trend.ring.seconds
         self._others, self._dispersion, self._tails, self._in_alert = others, dispersion, tails, in_alert

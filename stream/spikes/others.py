@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stream.spikes.baseline import Baseline, Forecast, Mixture
+from stream.spikes.calendar import SLOTS, Calendar
 from stream.spikes.dispersion import Dispersion
 from stream.spikes.state import Floats
 
@@ -23,8 +24,8 @@ _UNKNOWN_NEGATIVES = 100
 class Others:
     """Their decayed history, and the dispersion of the balance by length of window."""
 
-    def __init__(self, windows: Sequence[int], half_life_days: float) -> None:
-        self.baseline = Baseline(half_life_days)
+    def __init__(self, windows: Sequence[int], half_life_days: float, calendar: Calendar) -> None:
+        self.baseline = Baseline(half_life_days, calendar)
         self.balance = Dispersion(windows, half_life_days)
 
     def expect(
@@ -61,7 +62,7 @@ class Others:
 
     def load(self, numbers: Floats, negatives: Baseline, *, same_windows: bool) -> None:
         """Read what `dump` made; of the balance only what was learned of the same windows."""
-        counts, rest = np.split(numbers, [Baseline.SLOTS])
+        counts, rest = np.split(numbers, [SLOTS])
         recent, balance = np.split(rest, [Baseline.RECENT])
         self.baseline.load_counts(negatives, counts, recent)
         if same_windows:

@@ -4,10 +4,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from stream.spikes.calendar import DAY, HOUR, ZoneName
 from stream.spikes.counts import BUCKETS
-from stream.spikes.dispersion import DAY
 
-HOUR = 3600
 MINUTE_WINDOWS_SECONDS = HOUR
 """Windows up to this length are counted by the minute, longer ones by the trend's intervals."""
 
@@ -57,6 +56,9 @@ class SpikeSettings(BaseModel):
     quarter hours; what is older is too late to be counted. Windows longer than an hour consist of them."""
     half_life_days: float = Field(default=28, gt=0)
     """Age at which a day of history counts half."""
+    zone: ZoneName = "UTC"
+    """By whose clocks hours and weekends are told apart, such as America/New_York: what comes at nine there comes
+    at nine, in winter and in summer."""
     evidence: int = Field(default=5, ge=0, le=10)
     """How many of the worst events an alert shows."""
 

@@ -267,6 +267,7 @@ class Subject:
                 "numbers": pack_integers([len(stories), len(sources), *stories, *sources, *numbers]),
                 "floats": pack_floats(floats),
                 "others": pack_floats(self._history.others.dump()),
+                "offset": self._history.offset,
                 "proof": self._proof.dump(),
                 "alert": self._cycle.dump(),
                 "past": self._cycle.dump_past(),
@@ -298,7 +299,12 @@ class Subject:
         self._novelty.load(signatures, numbers[:stories])
         self._sources.load(numbers[stories : stories + sources])
         others = unpack_floats(state["others"]) if "others" in state else None
-        self._history.load(numbers[stories + sources :], unpack_floats(state["floats"]), others)
+        self._history.load(
+            numbers[stories + sources :],
+            unpack_floats(state["floats"]),
+            others,
+            offset=state.get("offset", 0),
+        )
         self._proof.load(state["proof"])
         self._cycle.load(state["alert"])
         self._cycle.load_past(state.get("past", []))

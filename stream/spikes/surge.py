@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stream.spikes.baseline import HOUR, Forecast
+from stream.spikes.baseline import Forecast
+from stream.spikes.calendar import HOUR
 from stream.spikes.explanation import Explanation
 from stream.spikes.gate import Part, opens
 from stream.spikes.history import History

@@ -2,7 +2,8 @@
 
 from scipy import special
 
-DAY = 86_400
+from stream.spikes.calendar import DAY
+
 # Below this, looks would grow faster than the tail falls, and a larger count be less of a surprise: of a normal
 # distribution z² P(Z ≥ z) falls from z = 1.19 on.
 _FEWEST_LOOKS = 1.5

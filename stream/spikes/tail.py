@@ -22,9 +22,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from stream.spikes.calendar import DAY, HOUR
 from stream.spikes.state import Floats
 
-HOUR, DAY = 3600, 86_400
 OVER_LEVEL = 8.5
 """The level is met so many times as often as a window's share of the budget."""
 # Weights of the theory, in peaks: for how often they come, and for how far they go. With ten for the second, rare

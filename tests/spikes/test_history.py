@@ -7,7 +7,8 @@ import pytest
 from spike_streams import SETTINGS, Feed, at, fired, watch
 
 from bench.simulation import by_day_and_week, draw
-from stream.spikes.baseline import DAY, HOUR, Baseline
+from stream.spikes.baseline import Baseline
+from stream.spikes.calendar import DAY, HOUR
 from stream.spikes.dispersion import Dispersion
 from stream.spikes.settings import SpikeSettings, Threshold
 from stream.spikes.subject import Subject

@@ -20,7 +20,7 @@ from spike_streams import (
 
 from bench.simulation import START, draw, firings
 from stream.records import Alert, AlertState, Observation, Position, Severity
-from stream.spikes.baseline import HOUR
+from stream.spikes.calendar import HOUR
 from stream.spikes.novelty import minhash
 from stream.spikes.settings import SpikeSettings, Threshold
 from stream.spikes.subject import Subject

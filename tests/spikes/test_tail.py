@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.spikes.tail import DAY, HOUR, OVER_LEVEL, Tails
+from stream.spikes.calendar import DAY, HOUR
+from stream.spikes.tail import OVER_LEVEL, Tails
 
 BUDGET = 0.03
 WINDOWS = (600, 3600, 21600)
