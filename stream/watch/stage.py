@@ -14,9 +14,8 @@ Faust resumes after a rebalance is dropped, and may be committed over.
 
 import asyncio
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import faust
@@ -28,16 +27,16 @@ from pydantic import ValidationError
 from stream.explanation.evidence import EvidenceExplainer
 from stream.kafka import FencedError, StallError, new_producer
 from stream.metrics import WatchMetrics
-from stream.records import Alert, Observations, Tick
+from stream.records import Observations, Tick
 from stream.rules import Rules
 from stream.settings import Settings
-from stream.spikes.subject import Outcome
 from stream.watch.app import answer_seconds, faust_app
-from stream.watch.batch import Batch, Part
+from stream.watch.batch import Batch
 from stream.watch.cursor import Cursor, Step
 from stream.watch.freeze import FreezeDetector
 from stream.watch.log import StateLog, TakenOverError
 from stream.watch.ownership import Owned, Ownership
+from stream.watch.tally import count_up, show_firing
 
 NUDGE_SECONDS = 5.0
 """After so long without progress the reader is sent to the cursor, where records wait."""
@@ -147,7 +146,7 @@ class WatchStage(Service):
         while not self.should_stop:
             await self.sleep(self._glance_seconds)
             # Not with each record: in a backlog there are thousands a second, and all alerts to look at.
-            self._count_alerts()
+            show_firing(self._metrics, [one for owned in self._owned for one in owned.subjects.firing()])
             if not await self._waits():
                 self._moved_at = time.monotonic()
 
@@ -243,7 +242,7 @@ class WatchStage(Service):
                 for event in those:
                     event.ack()
 
-    async def _take(self, place: TP, messages: Sequence[Message], *, hurried: bool = False) -> None:
+    async def _take(self, place: TP, messages: Sequence[Message], *, hurried: bool) -> None:
         """Handle records of a partition, but those whose turn has not come: they are read again."""
         waiting = deque(messages)
         while waiting and self._assigned is not None:
@@ -322,7 +321,7 @@ class WatchStage(Service):
             await self._owned.save(owned, list(batch.states.items()))
         self._moved_at = owned.moved_at = time.monotonic()
         for part in batch.parts:
-            self._count_up(part)
+            count_up(self._metrics, part)
         self._metrics.owns(sum(len(one.subjects) for one in self._owned))
 
     def _read(self, message: Message) -> Observations | Tick | None:
@@ -364,31 +363,6 @@ class WatchStage(Service):
         await asyncio.gather(*confirmations)
         self._metrics.windows_published(len(rows))
 
-    def _count_up(self, part: Part) -> None:
-        metrics = self._metrics
-        now = datetime.now(UTC).timestamp()
-        for change in part.changes:
-            for observation, outcome in change.outcomes:
-                metrics.observed(change.subject, observation.sentiment, outcome)
-                # Not the partition's time: ticks move that, too, and would hide that no event comes.
-                if outcome is Outcome.COUNTED:
-                    metrics.event_counted_at(observation.time.timestamp())
-            for alert in change.alerts:
-                metrics.alert_published(
-                    alert.state.value,
-                    alert.severity.value,
-                    now - part.recorded_at if part.recorded_at else None,
-                    muted=alert.muted is not None,
-                )
-                muted = f" (muted: {alert.muted})" if alert.muted else ""
-                self.log.info("alert %s %s: %s%s", alert.state.value, alert.subject, alert.reason, muted)
-
-    def _count_alerts(self) -> None:
-        firing = [alert for owned in self._owned for alert in owned.subjects.firing()]
-        severities = Counter(alert.severity.value for alert in firing)
-        self._metrics.firing_are(severities)
-        self._metrics.surges_are({alert.subject: _surge_ratio(alert) for alert in firing})
-
     async def _agent_failed(self, agent: AgentT[Any], error: BaseException) -> None:  # noqa: ARG002
         self._fail(error if isinstance(error, Exception) else RuntimeError(repr(error)))
 
@@ -411,7 +385,3 @@ class WatchStage(Service):
         _, assigned = args
         self._assigned = frozenset(assigned)
         self._moved_at = time.monotonic()
-
-
-def _surge_ratio(alert: Alert) -> float:
-    return alert.negative / alert.expected_negative if alert.expected_negative else 1.0
