@@ -239,6 +239,7 @@ def _at_rest(count: int, settings: SpikeSettings) -> tuple[float, float, float]:
         started = time.process_time()
         for number in range(ROUNDS * 50):
             subjects.apply(Observations(subject=str(number), bundle="simulated", observations=[event]))
+            subjects.state(str(number))
         spent.append((time.process_time() - started) / (ROUNDS * 50) * 1e6)
     return resting, spent[0], spent[1]
 

@@ -18,7 +18,7 @@ class Backtest:
     """Takes observations in the order of their times and gathers what the stream would have published."""
 
     def __init__(self, settings: SpikeSettings, rules: Rules | None = None) -> None:
-        self._subjects = Partition({}, settings, rules, saves=False)
+        self._subjects = Partition({}, settings, rules, rests=False)
         self._began: datetime | None = None
         self._last: datetime | None = None
         self._reached: datetime | None = None

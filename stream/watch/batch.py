@@ -62,9 +62,10 @@ class Batch:
         return {window.key: window for change in self._changes for window in change.windows}
 
     @property
-    def states(self) -> dict[bytes, bytes]:
-        """The newest state by subject."""
-        return {change.subject.encode(): change.state for change in self._changes}
+    def states(self) -> list[tuple[bytes, bytes | None]]:
+        """The states of the subjects that changed, as they are now."""
+        subjects = dict.fromkeys(change.subject for change in self._changes)
+        return [(subject.encode(), self._owned.subjects.state(subject)) for subject in subjects]
 
     @property
     def _changes(self) -> Iterator[Change]:

@@ -16,10 +16,9 @@ from stream.spikes.subject import Outcome, Subject
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one subject: first publish alerts and windows, then save the state."""
+    """What became of one subject: first publish alerts and windows, then save its state."""
 
     subject: str
-    state: bytes
     alerts: list[Alert]
     windows: list[Window]
     outcomes: list[tuple[Observation, Outcome]] = field(default_factory=list)
@@ -37,17 +36,16 @@ class Partition:
         settings: SpikeSettings,
         rules: Rules | None = None,
         *,
-        saves: bool = True,
+        rests: bool = True,
         time: datetime | None = None,
     ) -> None:
-        """Without `saves` no subject rests, and the states of the changes are left empty: packing takes most of
-        the time.
+        """Without `rests` no subject rests, since packing takes most of the time.
 
         `time` is what the subjects were last told by `pass_time`: what did not change them was not saved, and an
         alert that begins now is to have the id that it would have had for the owner before.
         """
         self._settings = settings
-        self._saves = saves
+        self._rests = rests
         self._rules = rules or Rules()
         self._awake: dict[str, Subject] = {}
         self._resting = dict(states)
@@ -114,7 +112,7 @@ class Partition:
                 yield change
 
     def state(self, name: str) -> bytes | None:
-        """A subject's state; None where it has none here."""
+        """A subject's state as it is now, once what became of it was taken; None where it has none here."""
         subject = self._awake.get(name)
         return self._resting.get(name) if subject is None else subject.dump()
 
@@ -170,8 +168,7 @@ class Partition:
     ) -> Change:
         """What is to be told and saved of a subject.
 
-        Where something was `counted`, rows wait until they are closed; where only time passed, the state is packed
-        if there is something to tell, or if the subject rests from now on. `silenced` says whether a rule kept an
+        Where something was `counted`, rows wait until they are closed. `silenced` says whether a rule kept an
         alert quiet until now; once none does, it is told.
         """
         subject = self._awake[name]
@@ -184,13 +181,11 @@ class Partition:
         told = [self._told(subject, alert) for alert in alerts]
         windows = subject.take_windows(closed_only=counted)
         active = subject.active
-        # After what was taken, which is not to be taken again.
-        packed = self._saves and (counted or alerts or windows or not active)
-        state = subject.dump() if packed else b""
         (self._active.add if active else self._active.discard)(name)
-        if self._saves and not active:
-            self._rest(name, state)
-        return Change(name, state, told, windows, outcomes or [])
+        if self._rests and not active:
+            # After what was taken, which is not to be taken again.
+            self._rest(name, subject.dump())
+        return Change(name, told, windows, outcomes or [])
 
     def _told(self, subject: Subject, alert: Alert) -> Alert:
         """The alert as the rules have it, but that who was told that it fires is told of its end."""

@@ -318,7 +318,7 @@ class WatchStage(Service):
         if batch.due:
             owned.next_save = time.monotonic() + self._settings.watch.tick_seconds
             self._freeze.check()
-            await self._owned.save(owned, list(batch.states.items()))
+            await self._owned.save(owned, batch.states)
         self._moved_at = owned.moved_at = time.monotonic()
         for part in batch.parts:
             count_up(self._metrics, part)

@@ -101,7 +101,7 @@ class Reader:
         change = self._partition.apply(record)
         self.counted += sum(outcome is Outcome.COUNTED for _, outcome in change.outcomes)
         self._trend.update({row.key: row for row in change.windows})
-        self._log.append((change.subject.encode(), change.state))
+        self._log.append((change.subject.encode(), self._partition.state(change.subject) or b""))
         self.cursor.pass_over(offset)
         self._log.append((self.cursor.key, self.cursor.dump()))
 

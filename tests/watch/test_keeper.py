@@ -41,6 +41,13 @@ def total(changes: list[Change]) -> int:
     return sum(row.negative + row.neutral + row.positive for row in newest(changes).values())
 
 
+def heir_of(
+    partition: Partition, subject: str = "entity:X", rules: Rules | None = None, time: datetime | None = None
+) -> Partition:
+    """A new owner of the partition, which reads the subject's state."""
+    return Partition({subject: partition.state(subject) or b""}, SETTINGS, rules, time=time)
+
+
 def test_a_repeat_is_told_apart_and_counted_once() -> None:
     partition = Partition({}, SETTINGS)
     batch = record("all", 0, [START, START + timedelta(seconds=5)])
@@ -53,16 +60,16 @@ def test_a_repeat_is_told_apart_and_counted_once() -> None:
 
 def test_a_new_owner_goes_on_where_the_old_one_stopped() -> None:
     old = Partition({}, SETTINGS)
-    change = old.apply(record("all", 0, [START]))
-    new = Partition({"all": change.state}, SETTINGS)
+    old.apply(record("all", 0, [START]))
+    new = heir_of(old, "all")
     assert [outcome for _, outcome in new.apply(record("all", 0, [START])).outcomes] == [Outcome.REPEAT]
     assert [outcome for _, outcome in new.apply(record("all", 1, [START])).outcomes] == [Outcome.COUNTED]
 
 
 def test_a_row_that_the_old_owner_did_not_publish_is_published_by_the_new_one() -> None:
-    change = Partition({}, SETTINGS).apply(record("all", 0, [START]))
-    assert change.windows == []
-    rows = newest(list(Partition({"all": change.state}, SETTINGS).pass_time(START + timedelta(hours=3))))
+    old = Partition({}, SETTINGS)
+    assert old.apply(record("all", 0, [START])).windows == []
+    rows = newest(list(heir_of(old, "all").pass_time(START + timedelta(hours=3))))
     assert [(row.neutral, row.final) for row in rows.values()] == [(1, True)]
 
 
@@ -106,16 +113,16 @@ def test_a_subject_with_nothing_left_to_tell_rests_until_its_next_event() -> Non
     assert partition.state("all") is not None
     partition.apply(record("all", 1, [START + timedelta(hours=3)]))
     assert (partition.awake, len(partition)) == (1, 1)
-    heir = Partition({"all": partition.state("all") or b""}, SETTINGS, time=START + timedelta(hours=9))
+    heir = heir_of(partition, "all", time=START + timedelta(hours=9))
     assert heir.awake == 1, "it has a row to tell"
     list(heir.pass_time(START + timedelta(hours=9)))
-    assert Partition({"all": heir.state("all") or b""}, SETTINGS).awake == 0
+    assert heir_of(heir, "all").awake == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_who_rested_in_between_tells_the_same_as_who_never_did(seed: int) -> None:
     draw = random.Random(seed)
-    resting, awake = Partition({}, SETTINGS), Partition({}, SETTINGS, saves=False)
+    resting, awake = Partition({}, SETTINGS), Partition({}, SETTINGS, rests=False)
     told: list[list[Change]] = [[], []]
     rests, time, offset = 0, START, 0
     for burst in range(60):
@@ -167,17 +174,19 @@ def test_an_alert_that_still_fires_when_quiet_hours_end_is_told_then() -> None:
 
 
 def test_it_is_told_by_a_new_owner_too_and_when_an_event_and_no_tick_ends_the_quiet_hours() -> None:
-    change = surging(Partition({}, SETTINGS, asleep("00:20")))
-    heir = Partition({"entity:X": change.state}, SETTINGS, asleep("00:20"))
+    partition = Partition({}, SETTINGS, asleep("00:20"))
+    change = surging(partition)
+    heir = heir_of(partition, rules=asleep("00:20"))
     [told] = heir.apply(record("entity:X", 200, [SURGE + timedelta(minutes=21)])).alerts
     assert (told.muted, told.revision) == (None, change.alerts[-1].revision + 1)
 
 
 def test_it_is_told_by_a_new_owner_whose_time_is_past_the_quiet_hours_though_the_subjects_is_not() -> None:
     now = SURGE + timedelta(minutes=25)
-    change = surging(Partition({}, SETTINGS, asleep("00:20")))
+    partition = Partition({}, SETTINGS, asleep("00:20"))
+    change = surging(partition)
     assert change.alerts[-1].muted
-    heir = Partition({"entity:X": change.state}, SETTINGS, asleep("00:20"), time=now)
+    heir = heir_of(partition, rules=asleep("00:20"), time=now)
     [told] = [a for change in heir.pass_time(now + timedelta(seconds=5)) for a in change.alerts]
     assert (told.state, told.muted) == (AlertState.FIRING, None)
     assert told.revision == change.alerts[-1].revision + 1
@@ -195,7 +204,7 @@ def test_who_was_told_of_an_alert_is_told_of_its_end_in_quiet_hours_too() -> Non
     partition = Partition({}, SETTINGS, Rules([Rule(name="desk", quiet_hours=hours)]))
     change = surging(partition)
     assert (change.alerts[-1].state, change.alerts[-1].muted) == (AlertState.FIRING, None)
-    heir = Partition({"entity:X": change.state}, SETTINGS, Rules([Rule(name="desk", quiet_hours=hours)]))
+    heir = heir_of(partition, rules=Rules([Rule(name="desk", quiet_hours=hours)]))
     for each in (partition, heir):
         alerts = [a for change in each.pass_time(SURGE + timedelta(hours=4)) for a in change.alerts]
         assert [(alert.state, alert.muted) for alert in alerts] == [(AlertState.RESOLVED, None)]
@@ -216,12 +225,13 @@ def test_who_was_told_hears_of_the_end_though_the_same_record_reopens_the_alert_
 @pytest.mark.parametrize("seed", range(4))
 def test_when_an_alert_ends_does_not_hang_on_how_often_time_is_told(seed: int) -> None:
     draw = random.Random(seed)
-    state = surging(Partition({}, SETTINGS)).state
+    surged = Partition({}, SETTINGS)
+    surging(surged)
     after = [SURGE + timedelta(minutes=draw.uniform(7, 90)) for _ in range(12)]
     batch = record("entity:X", 200, sorted(after), "negative")
     ends = []
     for ticks in ([], [10, 40, 41, 100, 150], [*range(7, 500)]):
-        partition = Partition({"entity:X": state}, SETTINGS)
+        partition = heir_of(surged)
         steps: list[tuple[datetime, Observation | None]] = [(one.time, one) for one in batch.observations]
         steps += [(SURGE + timedelta(minutes=minute), None) for minute in [*ticks, 540]]
         changes = []
@@ -247,7 +257,9 @@ def test_it_is_told_when_one_record_crosses_the_end_of_the_quiet_hours() -> None
 
 def test_an_alert_that_was_told_and_not_saved_has_the_same_id_for_the_new_owner() -> None:
     times = [START + timedelta(minutes=5 * number) for number in range(864)]
-    learned = Partition({}, SETTINGS).apply(record("all", 0, times)).state
+    before = Partition({}, SETTINGS)
+    before.apply(record("all", 0, times))
+    learned = before.state("all") or b""
     found = []
     for seed in range(20):
         draw = random.Random(seed)
@@ -257,13 +269,13 @@ def test_an_alert_that_was_told_and_not_saved_has_the_same_id_for_the_new_owner(
             # Ticks that leave nothing to tell are not saved, but for the last one's time.
             for _ in range(draw.randint(1, 24)):
                 tick += timedelta(seconds=5)
-                for told in partition.pass_time(tick):
-                    state = told.state
+                if list(partition.pass_time(tick)):
+                    state = partition.state("all") or b""
             late = record("all", number, [tick - timedelta(seconds=draw.uniform(0, 600))], "negative")
             successor = Partition({"all": state}, SETTINGS, time=tick)
             change = partition.apply(late)
             if change.alerts:
                 found.append(successor.apply(late).alerts[0].id == change.alerts[0].id)
                 break
-            state, number = change.state, number + 1
+            state, number = partition.state("all") or b"", number + 1
     assert found == [True] * 20

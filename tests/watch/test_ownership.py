@@ -84,7 +84,9 @@ def test_a_log_is_read_once_while_nobody_else_claims_it(scene: Scene) -> None:
 
 
 def test_other_tasks_go_on_while_the_states_of_a_log_are_read(scene: Scene) -> None:
-    state = Partition({}, SpikeSettings()).count("x", datetime(2026, 3, 2, tzinfo=UTC), 1).state
+    partition = Partition({}, SpikeSettings())
+    partition.count("x", datetime(2026, 3, 2, tzinfo=UTC), 1)
+    state = partition.state("x") or b""
     scene.log.rows = {b"%d" % number: state for number in range(1000)}
 
     async def turns_meanwhile() -> int:
