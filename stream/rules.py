@@ -12,7 +12,7 @@
         threshold: {negatives: 30, seconds: 3600}
       - name: Wall Street's clocks
         subjects: ["entity:*.N", "entity:*.O"]
-        zone: America/New_York
+        season_zone: America/New_York
 
 A rule holds for the subjects that it names, and an alert must pass every rule that holds for it. One that does not
 is published all the same, with `muted` saying why: nothing is lost, and what listens can tell. What a threshold
@@ -107,8 +107,8 @@ class Rule(BaseModel):
     quiet_hours: QuietHours | None = None
     mute_until: Moment | None = None
     threshold: Threshold | None = None
-    zone: ZoneName | None = None
-    """By whose clocks the hours and weekends of its subjects are told apart, in place of `spikes.zone`."""
+    season_zone: ZoneName | None = None
+    """By whose clocks the hours and weekends of its subjects are told apart, in place of `spikes.season_zone`."""
 
     def holds_for(self, subject: str) -> bool:
         """Whether the rule is about that subject."""
@@ -151,15 +151,14 @@ class Rules:
         return alert
 
     def settings(self, subject: str, settings: SpikeSettings) -> SpikeSettings:
-        """The settings for a subject: for each window the lowest threshold of the rules that hold for it, and the
-        zone of the first of them that has one.
+        """The settings for a subject: for each window the lowest threshold of the rules that hold for it.
 
-        Where none of them says it, the settings do.
+        Its season goes by the zone of the first of them that has one. What none of them says the settings do.
         """
         holding = [rule for rule in self._rules if rule.holds_for(subject)]
         found = [rule.threshold for rule in holding if rule.threshold is not None]
-        zones = [rule.zone for rule in holding if rule.zone is not None]
-        changes: dict[str, Any] = {"zone": zones[0]} if zones else {}
+        zones = [rule.season_zone for rule in holding if rule.season_zone is not None]
+        changes: dict[str, Any] = {"season_zone": zones[0]} if zones else {}
         if found:
             lowest = {each.seconds: each for each in settings.threshold}
             lowest |= {each.seconds: each for each in sorted(found, key=lambda each: -each.negatives)}

@@ -169,7 +169,7 @@ def test_an_alert_without_any_history_does_not_claim_to_know_what_is_usual() -> 
         ),
         ('rules: [{name: d, quiet_hours: {from: "22:00", to: "07:00", zone: America}}]', "is no time zone"),
         ('rules: [{name: d, quiet_hours: {from: "07:00", to: "07:00"}}]', "are the same"),
-        ("rules: [{name: d, zone: Wall Street}]", "'Wall Street' is no time zone"),
+        ("rules: [{name: d, season_zone: Wall Street}]", "'Wall Street' is no time zone"),
         ("rules: [{}]", "name: Field required"),
         ("- 1", "the file"),
         (":", "is not YAML"),
@@ -204,11 +204,11 @@ def test_the_hours_of_a_subject_are_those_of_the_first_rule_that_names_a_zone_fo
         """
 rules:
   - {name: all, threshold: {negatives: 30, seconds: 3600}}
-  - {name: york, subjects: ["entity:*.N"], zone: America/New_York}
-  - {name: china, subjects: ["entity:*"], zone: Asia/Shanghai}
+  - {name: york, subjects: ["entity:*.N"], season_zone: America/New_York}
+  - {name: china, subjects: ["entity:*"], season_zone: Asia/Shanghai}
 """,
     )
     subjects = ("entity:IBM.N", "entity:600519.SH", "all")
     found = [found_rules.settings(subject, SpikeSettings()) for subject in subjects]
-    assert [each.zone for each in found] == ["America/New_York", "Asia/Shanghai", "UTC"]
+    assert [each.season_zone for each in found] == ["America/New_York", "Asia/Shanghai", "UTC"]
     assert all(each.threshold for each in found)

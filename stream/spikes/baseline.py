@@ -244,9 +244,9 @@ class Baseline:
         end = time + round(seconds)
         late = weight if of_late is None else of_late
         self._recent += np.array([late, (season or self.season).integral(time, end)], dtype=np.float32)
-        slot = self._calendar.slot(time)
-        self._counts[slot] += np.float32(weight)
-        self._hours[slot] += np.float32(seconds / HOUR)
+        for slot, share in self._calendar.shares(time, end):
+            self._counts[slot] += np.float32(weight * share)
+            self._hours[slot] += np.float32(seconds / HOUR * share)
         self._totals += np.array([negative, total], dtype=np.float32)
         self._cached = None
 

@@ -5,10 +5,10 @@ UTC alone all that comes an hour early or late once the clocks have changed.
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 import numpy.typing as npt
@@ -25,18 +25,18 @@ SLOTS = 48
 """Hours of the day, of weekdays and then of weekends."""
 SLOT_OF_HOUR: Integers = np.array([hour % 24 + (24 if hour >= 5 * 24 else 0) for hour in range(7 * 24)])
 """The slot of each hour of a week that begins on Monday."""
+_SLOTS_OF_WEEK: list[int] = SLOT_OF_HOUR.tolist()
 # 1970-01-01 was a Thursday.
 _MONDAY = 3 * DAY
 # No zone changes its clocks but at a quarter of an hour.
 _QUARTER = 900
+# What is later has no local time that a `datetime` could tell.
+_LAST = int(datetime(9999, 12, 30, tzinfo=UTC).timestamp())
 
 
 def _known(zone: str) -> str:
-    try:
-        ZoneInfo(zone)
-    # A folder of the zones' data base is an OSError.
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{zone!r} is no time zone; write one like Asia/Shanghai") from error
+    if zone not in available_timezones():
+        raise ValueError(f"{zone!r} is no time zone; write one like Asia/Shanghai")
     return zone
 
 
@@ -58,7 +58,7 @@ class Calendar:
 
     def offset(self, time: int) -> int:
         """By how many seconds the clocks are ahead of UTC."""
-        return 0 if self._zone is None else _offset(self._zone, time // _QUARTER)
+        return 0 if self._zone is None else _offset(self._zone, min(time, _LAST) // _QUARTER)
 
     def week(self, time: int) -> tuple[int, int]:
         """The week, counted from 1970 on, and the second of it, by the clock at that time."""
@@ -66,12 +66,29 @@ class Calendar:
 
     def slot(self, time: int) -> int:
         """The slot of the hour that it is."""
-        return int(SLOT_OF_HOUR[self.week(time)[1] // HOUR])
+        return _SLOTS_OF_WEEK[self.week(time)[1] // HOUR]
+
+    def shares(self, start: int, end: int) -> list[tuple[int, float]]:
+        """The slots that the time from `start` to `end`, an hour at most, lies in, and how much of it does.
+
+        Two where it begins within an hour of the clock and ends within the next, as in some zones hours of UTC do.
+        """
+        within = self.week(start)[1] % HOUR
+        over = within + end - start - HOUR
+        if over <= 0 or not within:
+            return [(self.slot(start), 1.0)]
+        share = over / (end - start)
+        return [(self.slot(start), 1 - share), (self.slot(end - 1), share)]
 
     def hours(self, start: int, seconds: int) -> Doubles:
         """How many hours of each slot the time from `start` on has, by its whole hours."""
-        slots = [self.slot(time) for time in range(start, start + seconds, HOUR)]
-        return np.bincount(np.array(slots, dtype=np.int64), minlength=SLOTS).astype(float)
+        times = np.arange(start, start + seconds, HOUR)
+        if self.offset(start) == self.offset(start + seconds):
+            local = times + self.offset(start)
+        else:
+            local = times + np.array([self.offset(time) for time in times.tolist()])
+        slots = SLOT_OF_HOUR[(local + _MONDAY) % WEEK // HOUR]
+        return np.bincount(slots, minlength=SLOTS).astype(float)
 
     def spans(self, start: int, end: int) -> Iterable[tuple[tuple[int, int], tuple[int, int]]]:
         """The weeks and seconds between which the clock goes from `start` to `end`, parted where it is changed."""

@@ -11,7 +11,7 @@ import numpy as np
 from stream.labels import Sentiment
 from stream.spikes.baseline import Baseline
 from stream.spikes.blocks import Blocks
-from stream.spikes.calendar import SLOTS, Calendar, moved
+from stream.spikes.calendar import HOUR, SLOTS, Calendar, moved
 from stream.spikes.dispersion import Dispersion
 from stream.spikes.explanation import Explanation
 from stream.spikes.intervals import InAlert, Intervals
@@ -31,7 +31,7 @@ class History:
 
     def __init__(self, subject: str, settings: SpikeSettings, in_alert: InAlert) -> None:
         lengths, half_life = settings.windows_seconds, settings.half_life_days
-        self._calendar = Calendar(settings.zone)
+        self._calendar = Calendar(settings.season_zone)
         self.dispersion = Dispersion(lengths, half_life)
         self.others = Others(lengths, half_life, self._calendar)
         self.tails = Tails(lengths, settings.false_alarms_per_day)
@@ -148,8 +148,12 @@ class History:
 
     @property
     def offset(self) -> int:
-        """By how many seconds the clocks that its hours go by are ahead of UTC now."""
-        return self._calendar.offset(self.now)
+        """By how many seconds the clocks that its hours go by were ahead of UTC in the middle of its history."""
+        return self._offset(self.baseline.dump())
+
+    def _offset(self, baseline: Floats) -> int:
+        hours = float(baseline[SLOTS : 2 * SLOTS].sum())
+        return self._calendar.offset(self.now - round(hours / 2 * HOUR))
 
     def load(
         self, numbers: Sequence[int], floats: Floats, others: Floats | None = None, *, offset: int = 0
@@ -163,7 +167,8 @@ class History:
         shape, numbers = tuple(numbers[1 : 1 + numbers[0]]), numbers[1 + numbers[0] :]
         known = Baseline.SIZE + self.dispersion.size
         self.clock = numbers[0]
-        if ahead := self.offset - offset:
+        # That of now would be an hour off where a zone is named because summer time has just begun or ended.
+        if ahead := self._offset(floats) - offset:
             counts_and_hours = [moved(part, ahead) for part in np.split(floats[: 2 * SLOTS], 2)]
             floats = np.concatenate([*counts_and_hours, floats[2 * SLOTS :]])
             others = (

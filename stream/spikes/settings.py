@@ -56,7 +56,7 @@ class SpikeSettings(BaseModel):
     quarter hours; what is older is too late to be counted. Windows longer than an hour consist of them."""
     half_life_days: float = Field(default=28, gt=0)
     """Age at which a day of history counts half."""
-    zone: ZoneName = "UTC"
+    season_zone: ZoneName = "UTC"
     """By whose clocks hours and weekends are told apart, such as America/New_York: what comes at nine there comes
     at nine, in winter and in summer."""
     evidence: int = Field(default=5, ge=0, le=10)
