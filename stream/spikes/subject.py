@@ -33,6 +33,8 @@ from stream.spikes.trend import significant
 __all__ = ["Outcome", "StateError", "Subject"]
 
 FORMAT = 1
+ZONED_FORMAT = 2
+"""Of a state whose hours went by other clocks than UTC's: versions that know none would take them for those."""
 _MINUTE = 60
 _ID_BYTES = 6
 _IDS = 24
@@ -261,7 +263,7 @@ class Subject:
         signatures, stories = self._novelty.dump()
         return to_json(
             {
-                "v": FORMAT,
+                "v": ZONED_FORMAT if self._history.offset else FORMAT,
                 "signatures": pack_bytes(b"".join(signatures)),
                 "ids": pack_bytes(b"".join(self._ids)),
                 "numbers": pack_integers([len(stories), len(sources), *stories, *sources, *numbers]),
@@ -289,8 +291,10 @@ class Subject:
         return subject
 
     def _read(self, state: dict[str, Any]) -> None:
-        if state["v"] != FORMAT:
-            raise StateError(f"the state of {self.name} has format {state['v']}, this version reads {FORMAT}")
+        if state["v"] not in (FORMAT, ZONED_FORMAT):
+            raise StateError(
+                f"the state of {self.name} has format {state['v']}, this version reads up to {ZONED_FORMAT}"
+            )
         if len(state) == 1:
             return
         stories, sources, *numbers = unpack_integers(state["numbers"])

@@ -224,6 +224,15 @@ def test_hours_that_move_with_the_clocks_of_their_zone_alert_nobody() -> None:
     assert alerts_after_the_change("UTC") > 0, "an hour early by the clocks that do not change"
 
 
+def test_a_state_by_other_clocks_than_those_of_utc_is_no_state_for_versions_that_know_no_others() -> None:
+    formats = {}
+    for zone in ("UTC", NEW_YORK):
+        subject = Subject("x", SpikeSettings(season_zone=zone))
+        watch(subject, Feed().between(0, 24, negative=4, neutral=8))
+        formats[zone] = json.loads(subject.dump())["v"]
+    assert formats == {"UTC": 1, NEW_YORK: 2}
+
+
 def test_reading_a_state_by_the_same_clocks_changes_nothing() -> None:
     subject = Subject("x", SpikeSettings(season_zone=NEW_YORK))
     watch(subject, Feed().between(0, 72, negative=4, neutral=8))
