@@ -110,7 +110,7 @@ class Calendar:
         return high * _QUARTER
 
 
-def moved(values: npt.NDArray[np.float32], seconds: int) -> npt.NDArray[np.float32]:
+def shifted(values: npt.NDArray[np.float32], seconds: int) -> npt.NDArray[np.float32]:
     """What was learned by slots, as clocks would have it that are `seconds` ahead of those it was learned by.
 
     What a slot holds is taken to have come in equal parts in the hours that make it up; so its sum stays.

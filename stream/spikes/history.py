@@ -11,7 +11,7 @@ import numpy as np
 from stream.labels import Sentiment
 from stream.spikes.baseline import Baseline
 from stream.spikes.blocks import Blocks
-from stream.spikes.calendar import HOUR, SLOTS, Calendar, moved
+from stream.spikes.calendar import HOUR, SLOTS, Calendar, shifted
 from stream.spikes.dispersion import Dispersion
 from stream.spikes.explanation import Explanation
 from stream.spikes.intervals import InAlert, Intervals
@@ -169,10 +169,10 @@ class History:
         self.clock = numbers[0]
         # That of now would be an hour off where a zone is named because summer time has just begun or ended.
         if ahead := self._offset(floats) - offset:
-            counts_and_hours = [moved(part, ahead) for part in np.split(floats[: 2 * SLOTS], 2)]
+            counts_and_hours = [shifted(part, ahead) for part in np.split(floats[: 2 * SLOTS], 2)]
             floats = np.concatenate([*counts_and_hours, floats[2 * SLOTS :]])
             others = (
-                None if others is None else np.concatenate([moved(others[:SLOTS], ahead), others[SLOTS:]])
+                None if others is None else np.concatenate([shifted(others[:SLOTS], ahead), others[SLOTS:]])
             )
         # States of earlier versions end behind the dispersion, or behind the tails.
         tails, recent = (

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from spike_streams import Feed, reload, watch
 
 from stream.spikes.baseline import Baseline
-from stream.spikes.calendar import DAY, HOUR, SLOTS, WEEK, Calendar, moved
+from stream.spikes.calendar import DAY, HOUR, SLOTS, WEEK, Calendar, shifted
 from stream.spikes.settings import SpikeSettings
 from stream.spikes.subject import Subject
 
@@ -136,13 +136,13 @@ def test_of_an_hour_of_the_clock_that_was_never_watched_less_is_known() -> None:
 @given(st.lists(st.floats(0, 100, width=32), min_size=SLOTS, max_size=SLOTS), st.integers(-48, 56))
 def test_what_was_learned_by_other_clocks_moves_without_loss(values: list[float], quarters: int) -> None:
     learned = np.array(values, dtype=np.float32)
-    assert moved(learned, quarters * 900).sum() == pytest.approx(learned.sum(), rel=1e-4, abs=1e-3)
+    assert shifted(learned, quarters * 900).sum() == pytest.approx(learned.sum(), rel=1e-4, abs=1e-3)
 
 
 def test_eight_by_utc_is_four_by_the_clocks_of_shanghai_s_afternoon() -> None:
     learned = np.zeros(SLOTS, dtype=np.float32)
     learned[8] = 5
-    there = moved(learned, 8 * HOUR)
+    there = shifted(learned, 8 * HOUR)
     assert there.tolist() == [5.0 if slot == 16 else 0.0 for slot in range(SLOTS)]
 
 
@@ -150,13 +150,13 @@ def test_eight_by_utc_is_four_by_the_clocks_of_shanghai_s_afternoon() -> None:
 def test_by_half_an_hour_each_slot_moves_half_of_what_it_holds(minutes: int, found: dict[int, float]) -> None:
     learned = np.zeros(SLOTS, dtype=np.float32)
     learned[8] = 4
-    assert {slot: value for slot, value in enumerate(moved(learned, 60 * minutes)) if value} == found
+    assert {slot: value for slot, value in enumerate(shifted(learned, 60 * minutes)) if value} == found
 
 
 def test_what_was_learned_on_one_side_of_a_weekend_s_midnight_blurs_with_the_other() -> None:
     learned = np.full(SLOTS, 5.0, dtype=np.float32)
     learned[24:] = 0.2
-    weekdays, weekends = np.split(moved(learned, 8 * HOUR), 2)
+    weekdays, weekends = np.split(shifted(learned, 8 * HOUR), 2)
     assert weekends[12:].tolist() == pytest.approx([0.2] * 12), (
         "all of whose hours were weekends' by UTC, too"
     )
