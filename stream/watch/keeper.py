@@ -51,6 +51,7 @@ class Partition:
         self._resting = dict(states)
         # An alert that fires or a row not yet published must not wait for the subject's next event.
         self._active: set[str] = set()
+        self._told_time = time
         self.time: datetime | None = None
         """The newest event time that this partition has heard of."""
         for name, state in states.items():
@@ -82,6 +83,10 @@ class Partition:
         outcomes = [
             (observation, subject.observe(observation, record.bundle)) for observation in record.observations
         ]
+        if self._told_time is not None:
+            # A subject that rested, or is new, was not told it, but the next owner tells all that are at work: its
+            # alerts would begin at another minute, and have another id.
+            subject.advance(self._told_time)
         self._moved_to(subject.clock)
         return self._change(record.subject, counted=True, outcomes=outcomes, silenced=silenced)
 
@@ -103,6 +108,7 @@ class Partition:
         Where it does not, the state need not be saved either: time that passed is made up for by the next tick.
         """
         self._moved_to(time)
+        self._told_time = time
         for name in sorted(self._active):
             subject = self._awake[name]
             silenced = self._is_silenced(subject)

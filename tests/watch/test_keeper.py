@@ -7,7 +7,7 @@ import pytest
 
 from stream.records import AlertState, Observation, Observations, Position, Window
 from stream.rules import QuietHours, Rule, Rules
-from stream.spikes.settings import SpikeSettings
+from stream.spikes.settings import SpikeSettings, Threshold
 from stream.spikes.subject import Outcome
 from stream.watch.keeper import Change, Partition
 
@@ -253,6 +253,29 @@ def test_it_is_told_when_one_record_crosses_the_end_of_the_quiet_hours() -> None
     alerts = partition.apply(record("entity:X", 96, times, "negative")).alerts
     assert alerts[0].muted
     assert (alerts[-1].state, alerts[-1].muted) == (AlertState.FIRING, None)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("lag", [20, 60, 90, 200])
+def test_an_alert_of_a_subject_that_a_late_event_woke_has_the_same_id_for_the_new_owner(
+    lag: int, *, known: bool
+) -> None:
+    rules = None if known else Rules([Rule(name="desk", threshold=Threshold(negatives=20, seconds=600))])
+    owner = Partition({}, SETTINGS, rules)
+    if known:
+        history = [START + timedelta(hours=number / 2) for number in range(96)]
+        owner.apply(record("entity:X", 0, history))
+    tick = SURGE + timedelta(minutes=10)
+    for time in (SURGE - timedelta(minutes=1), SURGE, tick):
+        list(owner.pass_time(time))
+    assert owner.awake == 0
+    late = tick - timedelta(seconds=lag)
+    owner.apply(record("entity:X", 96, [late], "negative"))
+    heir = heir_of(owner, rules=rules, time=tick)
+    surge = record("entity:X", 97, [late - timedelta(seconds=n) for n in range(40)], "negative")
+    told, again = owner.apply(surge).alerts, heir.apply(surge).alerts
+    assert told
+    assert told == again
 
 
 def test_an_alert_that_was_told_and_not_saved_has_the_same_id_for_the_new_owner() -> None:
