@@ -182,14 +182,19 @@ def follow(workers: Workers, source: Source, rate: float) -> None:
     time.sleep(SETTLED_SECONDS)
     metrics = workers.metrics()
     waiting = total(metrics, "downtick_watch_lag_records")
-    seconds, number = (
-        total(metrics, name) - total(before, name)
-        for name in ("downtick_score_latency_seconds_sum", "downtick_score_latency_seconds_count")
-    )
+    scored = _mean(before, metrics, "downtick_score_latency_seconds")
+    told = _mean(before, metrics, "downtick_alert_latency_seconds")
+    alerts = f"; alerts {told:.2f} s after what they tell of" if told is not None else ""
     print(
-        f"live, {rate:,.0f} a second: scored after {seconds / max(number, 1):.3f} s on average; "
-        f"{behind:,.0f} to score at the end, and {waiting:,.0f} records to watch {SETTLED_SECONDS} s later"
+        f"live, {rate:,.0f} a second: scored after {scored or 0.0:.3f} s on average; "
+        f"{behind:,.0f} to score at the end, and {waiting:,.0f} records to watch {SETTLED_SECONDS} s later{alerts}"
     )
+
+
+def _mean(before: dict[str, float], after: dict[str, float], name: str) -> float | None:
+    """The mean of what a histogram saw in between; None where it saw nothing."""
+    seconds, number = (total(after, name + end) - total(before, name + end) for end in ("_sum", "_count"))
+    return seconds / number if number else None
 
 
 async def counted(settings: Settings) -> int:
