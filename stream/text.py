@@ -14,27 +14,44 @@ MAXIMUM_CHARACTERS = 4_000
 _SHORTEST_SHOUT = 20
 """Shorter texts in capitals may be nothing but names."""
 
-_LINK = re.compile(r"(?:https?://|www\.)[!-~]+", re.IGNORECASE)
+# What no address has unescaped ends it: a quotation mark or a tag may touch it.
+_LINK = re.compile(r"(?i:https?://|www\.)[!#-&(-;=?-_a-~]+")
+# By name: <AAPL.O> is a company. Within a tag no other begins, so that any number of them takes linear time.
+_UNSEEN = re.compile(r"<(script|style)\b[^<>]*>[^<]*</\1\s*>|<!--[^<>]*-->", re.IGNORECASE)
+_WITHIN_WORDS = re.compile(
+    r"</?(?:abbr|acronym|a|big|b|cite|code|del|em|font|ins|i|label|mark|q|small|span|strike|strong|sub|sup|s|time|tt|u|wbr)"
+    r"(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+_BETWEEN_WORDS = re.compile(
+    r"</?(?:article|aside|blockquote|body|br|button|center|dd|div|dl|dt|embed|figcaption|figure|footer|form|h[1-6]|header"
+    r"|head|hr|html|iframe|img|input|link|li|main|meta|nav|object|ol|param|picture|pre|p|section|source|svg|table|tbody"
+    r"|td|tfoot|thead|th|title|tr|ul|video)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
 _SPACE = re.compile(r"\s+")
 # Control and format characters carry no meaning here, but they split words: zero-width space,
 # soft hyphen, direction marks. Surrogates cannot be encoded at all. The zero-width joiner
 # is kept, since emoji are built with it.
 _INVISIBLE = re.compile(
-    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
+    r"[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 )
 
 
 def normalise(text: str) -> str:
-    """Return `text` as the model sees it: one line, no links, no invisible characters.
+    """Return `text` as the model sees it: one line, no links, no tags of HTML, no invisible characters.
 
     Full-width letters and digits become their usual forms (NFKC), HTML entities their characters.
-    The result may be empty, when nothing but links or control characters was there.
+    The result may be empty, when nothing but links, tags or control characters was there.
     """
     # Cut twice: links and entities may shrink the text, and NFKC may lengthen it.
     text = html.unescape(text[: 4 * MAXIMUM_CHARACTERS])
     text = _INVISIBLE.sub("", text)
-    text = unicodedata.normalize("NFKC", text)
+    if "<" in text:
+        text = _BETWEEN_WORDS.sub(" ", _WITHIN_WORDS.sub("", _UNSEEN.sub(" ", text)))
+    # Before NFKC, which makes of full-width punctuation, the end of an address, what an address may have.
     text = _LINK.sub(" ", text)
+    text = unicodedata.normalize("NFKC", text)
     return _SPACE.sub(" ", text).strip()[:MAXIMUM_CHARACTERS]
 
 
