@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from stream.bundle import Head
 from stream.engine.judgement import Judgement, Question, Verdict
 from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, TOPIC_HEAD
-from stream.records import Mention
+from stream.records import MAXIMUM_ENTITIES, Mention
 from stream.text import normalise
-from stream.watchlist import Watchlist, names_of, subject_of
+from stream.watchlist import Watchlist, names_of
 
 MAXIMUM_LINE_BYTES = 64 * 1024 * 1024
 """A longer line is not read into memory."""
@@ -75,17 +75,17 @@ def companies(text: str, entities: list[Fields], watchlist: Watchlist | None) ->
     """The given entities; with a watch list also their tickers, and the companies found in the text."""
     if watchlist is None:
         return entities
-    known, subjects = [], set()
+    known, given = [], []
     for entity in entities:
         mention = _mention(entity)
         if mention is None:
             known.append(entity)
             continue
         resolved = watchlist.resolve(mention)
-        subjects.add(subject_of(resolved))
+        given.append(resolved)
         missing = mention.ticker is None and resolved.ticker is not None
         known.append(entity | {"ticker": resolved.ticker} if missing else entity)
-    found = (mention for mention in watchlist.find(text) if subject_of(mention) not in subjects)
+    found = watchlist.find_beside(text, given)
     return [*known, *({"name": mention.name, "ticker": mention.ticker} for mention in found)]
 
 
@@ -195,7 +195,7 @@ def _text(content: Fields) -> str:
         raise _FaultError("`text` is missing")
     joined = normalise(f"{title}\n{text or ''}" if title else text or "")
     if not joined:
-        raise _FaultError("nothing is left of the text but links and invisible characters")
+        raise _FaultError("nothing is left of the text but links, tags and invisible characters")
     return joined
 
 
@@ -205,6 +205,8 @@ def _entities(content: Fields) -> list[Fields]:
         return []
     if not isinstance(entities, list):
         raise _FaultError(f"`entities` must be a list, not {_kind(entities)}")
+    if len(entities) > MAXIMUM_ENTITIES:
+        raise _FaultError(f"`entities` may be {MAXIMUM_ENTITIES} at most, and are {len(entities):,}")
     for index, entity in enumerate(entities):
         if not isinstance(entity, dict) or not isinstance(entity.get("name"), str):
             raise _FaultError(f"`entities[{index}]` must be an object with a `name`")

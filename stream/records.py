@@ -4,6 +4,8 @@ Times are RFC 3339 in UTC on the wire. Unknown fields are ignored, so that a pro
 """
 
 import base64
+import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -13,17 +15,38 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from stream.labels import Sentiment
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST_SECONDS = 1e11
+"""In the year 5138."""
 MAXIMUM_ID_CHARACTERS = 200
+MAXIMUM_ENTITIES = 100
+MAXIMUM_URL_CHARACTERS = 2_000
+
+_COMPACT = re.compile(
+    r"([12][0-9]{7})(?:T?((?:[0-9]{4}|[0-9]{6})(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?))?"
+)
 
 
-def _epoch_to_datetime(value: Any) -> Any:
-    """Read a bare number as Unix time: seconds, or milliseconds where seconds would pass the year 5000."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _number_to_datetime(value: Any) -> Any:
+    """Read a number, also in a string: a date where its digits are one (20260304, 20260304093000), else Unix time.
+
+    That is in seconds, or in milli-, micro- or nanoseconds where greater units would pass the year 5138.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
         return value
+    if isinstance(value, str) and value[4:5] == "-":
+        return value  # as nearly all are, soon
+    text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()
+    if compact := _COMPACT.fullmatch(text):
+        with suppress(ValueError):
+            return datetime.fromisoformat("T".join(filter(None, compact.groups())))
     try:
-        return value / 1000 if abs(value) > 1e11 else value
-    except OverflowError as error:
-        raise ValueError("a number of so many digits is no time") from error
+        number = float(text)
+    except ValueError:
+        return text
+    for unit in (1, 1_000, 1_000_000, 1_000_000_000):
+        if abs(number) <= LATEST_SECONDS * unit:
+            return datetime.fromtimestamp(number / unit, UTC)
+    raise ValueError("a number of so many digits is no time")
 
 
 def _in_utc(value: datetime) -> datetime:
@@ -37,18 +60,25 @@ def _in_utc(value: datetime) -> datetime:
 
 
 def _text_of_number(value: Any) -> Any:
-    """Ids and tickers arrive as numbers too; 600519 and "600519" are the same."""
+    """Ids and tickers arrive as numbers too; 600519, 600519.0 and "600519" are the same."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Moment = Annotated[datetime, BeforeValidator(_epoch_to_datetime), AfterValidator(_in_utc)]
+def _without_excess(value: Any) -> Any:
+    """No address rather than one that leads nowhere, or than no event."""
+    return None if isinstance(value, str) and len(value) > MAXIMUM_URL_CHARACTERS else value
+
+
+Moment = Annotated[datetime, BeforeValidator(_number_to_datetime), AfterValidator(_in_utc)]
 """A time; without a zone it is read as UTC, a number as Unix time."""
 
 Identifier = Annotated[
     str, BeforeValidator(_text_of_number), Field(min_length=1, max_length=MAXIMUM_ID_CHARACTERS)
 ]
 
-ShortText = Annotated[str, Field(max_length=MAXIMUM_ID_CHARACTERS)]
+ShortText = Annotated[str, BeforeValidator(_text_of_number), Field(max_length=MAXIMUM_ID_CHARACTERS)]
 """A word or a name: what travels on with each event must stay small."""
 
 Probabilities = dict[str, float]
@@ -96,8 +126,9 @@ class NewsEvent(Record):
     source: ShortText | None = None
     kind: ShortText | None = None
     """`news`, `comment`, or the source's own word."""
-    url: Annotated[str, Field(max_length=2_000)] | None = None
-    entities: list[Mention] = Field(default_factory=list, max_length=100)
+    url: Annotated[str | None, BeforeValidator(_without_excess)] = None
+    """Left out where it is longer than `MAXIMUM_URL_CHARACTERS`."""
+    entities: list[Mention] = Field(default_factory=list, max_length=MAXIMUM_ENTITIES)
 
 
 class ScoredMention(Mention):

@@ -175,7 +175,7 @@ def test_a_line_that_is_no_event_says_why(raw, reason):
         ('"text": 7', "`text` must be a string, not a number"),
         ('"text": true', "`text` must be a string, not true or false"),
         ('"text": "x", "title": {}', "`title` must be a string, not an object"),
-        ('"text": ""', "nothing is left of the text but links and invisible characters"),
+        ('"text": ""', "nothing is left of the text but links, tags and invisible characters"),
         ('"text": " https://x.yz \\u200b"', "nothing is left of the text"),
         ('"text": "x", "entities": {}', "`entities` must be a list, not an object"),
         ('"text": "x", "entities": [{"name": "A"}, {}]', "`entities[1]` must be an object with"),
@@ -236,3 +236,10 @@ def test_an_answer_is_one_line_for_every_reader():
     assert len(written.decode().splitlines()) == 1
     assert "坏" in written.decode()
     assert json.loads(written) == {"id": "a\u2028b\u2029c\u0085d\ne 坏"}
+
+
+def test_more_companies_than_an_event_may_have_are_refused() -> None:
+    event = json.dumps({"text": "fine", "entities": [{"name": "Acme"}] * 101})
+    (line,) = read_lines(io.BytesIO(event.encode()))
+    assert isinstance(line, Unreadable)
+    assert line.reason == "`entities` may be 100 at most, and are 101"

@@ -17,6 +17,7 @@ from stream.labels import SENTIMENT_HEAD
 from stream.lines import Line, Unreadable, read_lines
 from stream.names import places
 from stream.settings import load_settings
+from stream.text import normalise
 
 TARGETS = {"name": 0.02}
 """The share of flips that is aimed at."""
@@ -74,7 +75,8 @@ def command(
 def _names(line: Line) -> tuple[str, ...]:
     """The companies that the text has letter by letter."""
     given = [entity.get("name") for entity in line.entities]
-    return tuple(dict.fromkeys(name for name in given if isinstance(name, str) and places(line.text, [name])))
+    names = (normalise(name) for name in given if isinstance(name, str))
+    return tuple(dict.fromkeys(name for name in names if places(line.text, [name])))
 
 
 def _plain(kind: Kind, examples: int) -> dict[str, object]:

@@ -37,5 +37,6 @@ class JudgementCache:
 
 
 def _digest(question: Question) -> bytes:
-    content = repr(question.entities) + question.text if question.entities else question.text
+    # No text begins with what `repr` writes and a character that it would have escaped.
+    content = f"{question.entities!r}\0{question.text}"
     return hashlib.blake2b(content.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -55,7 +55,9 @@ def command(
     others = {subject_of(mention): mention for mention in watchlist.find(normal)}
     asked: tuple[str, ...] = ()
     if entity:
-        company = watchlist.resolve(Mention.model_construct(name=entity, ticker=entity))
+        company = watchlist.resolve(Mention.model_construct(name=entity))
+        if company.ticker is None:
+            company = watchlist.resolve(Mention.model_construct(name=entity, ticker=entity))
         if company.ticker not in watchlist.tickers:
             company = Mention.model_construct(name=entity)
         others.pop(subject_of(company), None)
@@ -77,7 +79,7 @@ def command(
     finally:
         engine.close()
     if as_json:
-        click.echo(json.dumps(_plain(explanation), ensure_ascii=False))
+        click.echo(json.dumps({"text": normal, **_plain(explanation)}, ensure_ascii=False))
     else:
         _show(normal, explanation)
 

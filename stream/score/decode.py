@@ -58,7 +58,7 @@ def _validate(content: dict[str, Any]) -> Decoded | Rejection:
     elif missing:
         return Rejection(DeadLetterReason.NO_TEXT, "the event has no text")
     # A field of our own contract with nothing in it is as good as absent.
-    given = {key: item for key, item in content.items() if item is not None and (item != "" or key == "text")}
+    given = {key: item for key, item in content.items() if key == "text" or not _is_blank(item)}
     if isinstance(given.get("entities"), list):
         given["entities"] = _companies(given["entities"])
     try:
@@ -72,17 +72,24 @@ def _validate(content: dict[str, Any]) -> Decoded | Rejection:
     text = normalise(f"{event.title}\n{event.text}" if event.title else event.text)
     if not text:
         return Rejection(
-            DeadLetterReason.NO_TEXT, "nothing is left of the text but links and invisible characters"
+            DeadLetterReason.NO_TEXT, "nothing is left of the text but links, tags and invisible characters"
         )
     return Decoded(event, text)
 
 
+def _is_blank(value: Any) -> bool:  # any JSON value
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def _companies(entities: list[Any]) -> list[Any]:
-    """The same without empty fields. Without a name the ticker is a company's name; without either it is none."""
+    """The same without empty fields; a mere string is a name.
+
+    Without a name the ticker is a company's name; without either it is none.
+    """
     found = []
-    for entity in entities:
+    for entity in ({"name": entity} if isinstance(entity, str) else entity for entity in entities):
         if isinstance(entity, dict):
-            given = {key: item for key, item in entity.items() if item is not None and item != ""}
+            given = {key: item for key, item in entity.items() if not _is_blank(item)}
             if "name" in given or "ticker" in given:
                 found.append({"name": given.get("ticker"), **given})
         else:
@@ -91,9 +98,9 @@ def _companies(entities: list[Any]) -> list[Any]:
 
 
 def _encodable(value: Any) -> Any:  # any JSON value
-    """Replace lone surrogates in strings, also nested ones: they cannot be written as UTF-8 again."""
+    """Drop lone surrogates from strings, also nested ones: they cannot be written as UTF-8 again."""
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+        return value if value.isascii() else value.encode("utf-8", "ignore").decode()
     if isinstance(value, list):
         return [_encodable(item) for item in value]
     if isinstance(value, dict):

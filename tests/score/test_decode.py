@@ -97,14 +97,15 @@ def test_a_company_with_an_empty_field_costs_nobody_the_event() -> None:
     ]
 
 
-def test_lone_surrogates_are_replaced_wherever_they_stand() -> None:
+def test_lone_surrogates_are_dropped_wherever_they_stand() -> None:
     result = decode(
         rb'{"id": "a\ud800", "text": "down \ud83d today", "entities": [{"name": "X\udfff"}]}',
         maximum_bytes=1_000,
     )
     assert isinstance(result, Decoded)
     result.event.to_bytes()
-    assert result.text == "down ? today"
+    assert result.text == "down today"
+    assert result.event.entities[0].name == "X"
 
 
 def test_unknown_fields_and_empty_ones_are_kept_out_of_the_way() -> None:
@@ -156,3 +157,45 @@ def test_no_object_ever_raises_and_what_is_accepted_can_be_written(content: dict
     if isinstance(result, Decoded):
         assert result.text
         result.event.to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("time", "moment"),
+    [
+        ("2026-03-04T09:30:00+08:00", "2026-03-04T01:30:00Z"),
+        (20260304, "2026-03-04T00:00:00Z"),
+        (20260304.0, "2026-03-04T00:00:00Z"),
+        ("20260304", "2026-03-04T00:00:00Z"),
+        ("20260304093000", "2026-03-04T09:30:00Z"),
+        (20260304093000, "2026-03-04T09:30:00Z"),
+        ("20260304T0930+0800", "2026-03-04T01:30:00Z"),
+        ("20260304T093000.5Z", "2026-03-04T09:30:00.500000Z"),
+        (1772616645, "2026-03-04T09:30:45Z"),
+        (" 1772616645.0 ", "2026-03-04T09:30:45Z"),
+        (1772616645123, "2026-03-04T09:30:45.123000Z"),
+        (1772616645123456, "2026-03-04T09:30:45.123456Z"),
+        (1772616645000000000, "2026-03-04T09:30:45Z"),
+        (30_000_000_000, "2920-08-30T05:20:00Z"),
+        (20261399, "1970-08-23T12:09:59Z"),
+    ],
+)
+def test_a_number_is_a_date_by_its_digits_or_a_unix_time_by_its_size(time: object, moment: str) -> None:
+    assert decoded({"text": "x", "time": time}).event.model_dump(mode="json")["time"] == moment
+
+
+def test_what_is_odd_beside_the_text_costs_nobody_the_event() -> None:
+    event = decoded(
+        {
+            "text": "x",
+            "id": 1.0,
+            "time": " ",
+            "source": 5,
+            "url": "https://acme.com/" + "a" * 2_000,
+            "entities": ["Acme", {"name": "Bolt", "ticker": 600519.0}, " "],
+        }
+    ).event
+    assert (event.id, event.time, event.source, event.url) == ("1", None, "5", None)
+    assert [(company.name, company.ticker) for company in event.entities] == [
+        ("Acme", None),
+        ("Bolt", "600519"),
+    ]
