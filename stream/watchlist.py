@@ -4,6 +4,9 @@
       - name: 贵州茅台
         ticker: 600519.SH
         aliases: [茅台, Kweichow Moutai]
+  - name: 中国银行
+    ticker: 601988.SH
+    not_in: [中国银行业, 中国银行间]
 
 Errors:
     WatchlistError  one message that names the file and every entry and key that is wrong
@@ -21,12 +24,15 @@ from ahocorasick_rs import AhoCorasick
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from stream.names import MAGNITUDES, SHORT_TICKER, fold, is_unit, original, stands_alone
+from stream.names import MAGNITUDES, SHORT_TICKER, fold, is_no_cashtag, origins, stands_alone
 from stream.records import MAXIMUM_ID_CHARACTERS, Mention
 from stream.text import normalise, simplified
 
 ENTITY = "entity:"
 
+_SHARE_CLASS = re.compile(r"(?P<stem>[a-z]+)[.\-/](?P<class>[a-z])")
+_REUTERS = re.compile(r"(?P<stem>[a-z]+)\.(?:n|o|oq)")
+"""Codes of New York: AAPL.O is AAPL."""
 _SUFFIXED = re.compile(r"(?P<code>\d+)\.(?P<exchange>[a-z]{2,4})")
 _CODE = re.compile(r"\d{6}")
 _SHANGHAI = {"sh": "ss", "ss": "sh"}
@@ -64,6 +70,10 @@ _NUMBER_BEHIND = re.compile(
 )
 
 
+_NOBODY = -1
+"""The owner of words that only hide names."""
+
+
 class WatchlistError(Exception):
     """A watch list that cannot be used; the message names every wrong entry and key."""
 
@@ -91,6 +101,8 @@ class Company(BaseModel):
     ticker: Annotated[str, Field(min_length=1, max_length=MAXIMUM_ID_CHARACTERS)]
     """As the exchange writes it (`600519.SH`, `AAPL`); a word of one's own for who is not listed."""
     aliases: Annotated[list[Alias], BeforeValidator(_some)] = Field(default_factory=list)
+    not_in: Annotated[list[Alias], BeforeValidator(_some)] = Field(default_factory=list)
+    """Longer words that have one of its names in them, and are not it."""
 
 
 class _File(BaseModel):
@@ -120,6 +132,7 @@ class Watchlist:
     def __init__(self, companies: Sequence[Company]) -> None:
         self.companies = tuple(companies)
         self._by_name = _index("name", [_names(company) for company in companies], companies)
+        self._by_own_name = {fold(normalise(company.name)): owner for owner, company in enumerate(companies)}
         tickers = _index("ticker", [{_bare(company.ticker)} for company in companies], companies)
         spellings = [_spellings(company.ticker) for company in companies]
         # What follows from two tickers alike (000001 is a share in Shenzhen, an index in Shanghai)
@@ -132,6 +145,8 @@ class Watchlist:
         owners = self._by_name | {
             pattern: owner for pattern, owner in patterns.items() if pattern not in self._by_name
         }
+        others = {fold(normalise(word)) for company in companies for word in company.not_in}
+        owners |= dict.fromkeys(sorted(others - owners.keys()), _NOBODY)
         self._owners = list(owners.values())
         self._automaton = AhoCorasick(list(owners))
 
@@ -159,22 +174,21 @@ class Watchlist:
         matches = [
             (start, end, self._owners[pattern], pattern < len(self._by_name))
             for pattern, start, end in self._automaton.find_matches_as_indexes(folded, overlapping=True)
-            if stands_alone(folded, start, end) and not is_unit(cased, start, end)
+            if stands_alone(folded, start, end) and not is_no_cashtag(cased, start, end)
         ]
         matches += [(start, end, owner, False) for start, end, owner in self._bare_tickers(cased)]
         matches.sort(key=lambda match: (match[0], -match[1]))
         found: dict[int, Mention] = {}
+        origin = origins(text, folded)
         reached = 0
         for start, end, owner, named in matches:
             if start < reached:
                 continue
             reached = end
-            if owner not in found:
+            if owner != _NOBODY and owner not in found:
                 company = self.companies[owner]
-                first, last = original(text, folded, start, end)
-                found[owner] = Mention(
-                    name=text[first:last] if named else company.name, ticker=company.ticker
-                )
+                written = text[origin[start] : origin[end - 1] + 1]
+                found[owner] = Mention(name=written if named else company.name, ticker=company.ticker)
         return list(found.values())
 
     def _bare_tickers(self, text: str) -> list[tuple[int, int, int]]:
@@ -202,15 +216,36 @@ class Watchlist:
         return tuple(dict.fromkeys((*names, *_ticker_forms(mention))))
 
     def resolve(self, mention: Mention) -> Mention:
-        """The company of an event with the list's ticker, if the list knows its ticker or its name."""
-        owner = None
+        """The company of an event with the list's ticker, if the list knows its ticker or its name.
+
+        Where the event has a ticker that is not on the list, only the full name tells that it is another listing
+        of the same company: an alias may be many companies'.
+        """
+        name = fold(normalise(mention.name))
         if mention.ticker:
-            owner = self._by_ticker.get(_bare(mention.ticker))
-        if owner is None:
-            owner = self._by_name.get(fold(normalise(mention.name)))
+            bare = _bare(mention.ticker)
+            forms = [bare, ric["stem"]] if (ric := _REUTERS.fullmatch(bare)) else [bare]
+            owners = [self._by_ticker[form] for form in forms if form in self._by_ticker]
+            owner = owners[0] if owners else self._by_own_name.get(name)
+        else:
+            owner = self._by_name.get(name)
         if owner is None:
             return mention
         return mention.model_copy(update={"ticker": self.companies[owner].ticker})
+
+    def find_beside(self, text: str, given: Iterable[Mention]) -> list[Mention]:
+        """The companies named in `text` beside those of the event, as `resolve` gives them.
+
+        Of a name that one of those has, the event itself says whose it is.
+        """
+        given = list(given)
+        subjects = {subject_of(mention) for mention in given}
+        taken = {fold(normalise(mention.name)) for mention in given}
+        return [
+            mention
+            for mention in self.find(text)
+            if subject_of(mention) not in subjects and fold(mention.name) not in taken
+        ]
 
 
 def load_watchlist(file: Path) -> Watchlist:
@@ -317,6 +352,10 @@ def _spellings(ticker: str) -> set[str]:
     if _CODE.fullmatch(bare):
         suffixed = {f"{bare}.{exchange}" for exchange in ("sh", "ss", "sz", "bj")}
         return {bare, *suffixed, *(f"{exchange}{bare}" for exchange in ("sh", "sz", "bj"))}
+    if ric := _REUTERS.fullmatch(bare):
+        return {bare, ric["stem"]}
+    if share := _SHARE_CLASS.fullmatch(bare):
+        return {f"{share['stem']}{mark}{share['class']}" for mark in ".-/"}
     match = _SUFFIXED.fullmatch(bare)
     if match is None:
         return {bare}
@@ -353,5 +392,5 @@ def _patterns(spelling: str) -> Iterator[str]:
             yield from (f"({spelling})", f"[{spelling}]", f"【{spelling}】")
         return
     yield f"${spelling}"
-    if "." in spelling or len(spelling) > SHORT_TICKER:
+    if not spelling.isalnum() or len(spelling) > SHORT_TICKER:
         yield spelling

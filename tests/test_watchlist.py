@@ -388,3 +388,55 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
         load_watchlist(tmp_path / "latin.yaml")
     with pytest.raises(WatchlistError, match=r"cannot read the watch list .* No such file"):
         load_watchlist(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "tickers"),
+    [
+        ("$T falls", ["T"]),
+        ("$T.TO Telus misses estimates", []),
+        ("$t.to misses", []),
+        ("sell $F.PR.B now", []),
+        ("$AAPL.L and $AAPL", ["AAPL"]),
+        ("$AAPL.Great quarter", ["AAPL"]),
+        ("$AAPL-led rally, $AAPL. Down", ["AAPL"]),
+        ("$BRK-B, $BRK/B or BRK.B", ["BRK.B"]),
+        ("$BRK.B", ["BRK.B"]),
+    ],
+)
+def test_a_longer_cashtag_is_another_listing_s(text, tickers):
+    listed = [*LIST.companies, Company(name="AT&T", ticker="T"), Company(name="Ford Motor", ticker="F")]
+    assert [mention.ticker for mention in Watchlist(listed).find(text)] == tickers
+
+
+def test_a_code_of_reuters_is_found_as_the_ticker_too():
+    watchlist = Watchlist([Company(name="Apple", ticker="AAPL.OQ")])
+
+    assert [len(watchlist.find(text)) for text in ("$AAPL falls", "(AAPL) falls", "<AAPL.OQ>")] == [1, 1, 1]
+
+
+def test_a_name_is_not_found_in_words_that_are_somebody_else(tmp_path):
+    file = _write(
+        tmp_path,
+        "entities: [{name: 中国银行, ticker: 601988.SH, not_in: [中国银行业, 中国银行间]}]",
+    )
+    watchlist = load_watchlist(file)
+
+    assert watchlist.find("中国银行业协会警告:不良贷款激增") == []
+    assert [mention.name for mention in watchlist.find("中国银行间市场与中国银行")] == ["中国银行"]
+
+
+def test_what_is_no_word_of_a_name_is_refused_as_an_exception(tmp_path):
+    assert "not_in" in _refusal(tmp_path, "entities: [{name: Acme, ticker: A, not_in: [x]}]")
+
+
+def test_an_event_that_gives_another_ticker_means_another_company_but_under_the_full_name():
+    delta = Company(name="Delta Air Lines", ticker="DAL", aliases=["Delta"])
+    watchlist = Watchlist([delta, Company(name="中国平安", ticker="601318.SH", aliases=["平安"])])
+    bangkok = watchlist.resolve(Mention(name="Delta", ticker="DELTA.BK"))
+
+    assert bangkok.ticker == "DELTA.BK"
+    assert watchlist.resolve(Mention(name="中国平安", ticker="2318.HK")).ticker == "601318.SH"
+    assert watchlist.find_beside("Delta and 平安 fall", [bangkok]) == [
+        Mention(name="平安", ticker="601318.SH")
+    ]

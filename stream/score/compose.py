@@ -115,7 +115,8 @@ def observe(scored: ScoredEvent, time: datetime) -> list[tuple[str, Observation]
 def accept(event: NewsEvent, text: str, position: Position, time: datetime, watchlist: Watchlist) -> Accepted:
     """Give an event its place, and find its companies: those that it names itself, then those of its text."""
     mentions: dict[str, Mention] = {}
-    for mention in [*(watchlist.resolve(given) for given in event.entities), *watchlist.find(text)]:
+    given = [watchlist.resolve(mention) for mention in event.entities]
+    for mention in [*given, *watchlist.find_beside(text, given)]:
         mentions.setdefault(subject_of(mention), mention)
     names = tuple(watchlist.names_of(mention) for mention in mentions.values())
     return Accepted(event, text, position, time, mentions, Question(text, names))
