@@ -2,8 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import islice, pairwise
 
 from stream.text import normalise, plain, simplified
 
@@ -15,8 +15,14 @@ MAGNITUDES = frozenset({"k", "m", "mm", "mn", "mln", "mio", "b", "bn", "bln", "t
 # In capitals these are companies also in brackets.
 _RARE_UNITS = frozenset({"K", "T"})
 
+_OTHER_LISTING = re.compile(r"(?:\.(?:[A-Z]{1,2}|[a-z]{1,2})|[-/][A-Za-z])(?![A-Za-z0-9_])")
+"""What makes of a cashtag another one: $T.TO is Telus, $BRK-B is not $BRK."""
 _CASHTAG_BEFORE = re.compile(r"\$[A-Za-z.]+$")
 _LONGEST_CASHTAG = 12
+
+MOST_PLACES = 500
+"""More places of one name in a text are not looked for: a model has long stopped reading, and who writes a name a
+thousand times wants to keep a worker busy."""
 
 Span = tuple[int, int]
 """Where a name stands: its first character's index, and the one behind its last."""
@@ -28,11 +34,18 @@ _UNSPACED = re.compile(
 )
 
 
+# Word processors write them for a hyphen and an apostrophe.
+_MARKS = str.maketrans(
+    dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-")
+    | dict.fromkeys("\u2018\u2019\u02bc`", "'")
+)
+
+
 def fold(text: str) -> str:
-    """Text as names are compared: compatible characters, letter case, Chinese scripts and apostrophes are one."""
+    """Text as names are compared: compatible characters, case, Chinese scripts, hyphens, apostrophes are one."""
     if not unicodedata.is_normalized("NFKC", text):
         text = unicodedata.normalize("NFKC", text)
-    return simplified(text).casefold().replace("\u2019", "'")
+    return simplified(text).casefold().translate(_MARKS)
 
 
 def stands_alone(folded: str, start: int, end: int) -> bool:
@@ -43,10 +56,12 @@ def stands_alone(folded: str, start: int, end: int) -> bool:
     )
 
 
-def is_unit(text: str, start: int, end: int) -> bool:
-    """Whether a dollar sign and the letters behind it are no cashtag, but a unit, or part of one."""
+def is_no_cashtag(text: str, start: int, end: int) -> bool:
+    """Whether a dollar sign and the letters behind it are a unit, or part of one, or part of a longer cashtag."""
     if text[start] != "$":
         return False
+    if _OTHER_LISTING.match(text, end):
+        return True
     before, letters = text[start - 1 : start], text[start + 1 : end].strip()
     joined = _CASHTAG_BEFORE.search(text, max(0, start - _LONGEST_CASHTAG), start)
     if before and _in_word(before) and not joined:
@@ -56,25 +71,25 @@ def is_unit(text: str, start: int, end: int) -> bool:
     return not letters.isupper() or (before in {"(", "["} and letters not in _RARE_UNITS)
 
 
-def original(text: str, folded: str, start: int, end: int) -> Span:
-    """The part of `text` that a part of its folded form comes from.
+def origins(text: str, folded: str) -> Sequence[int]:
+    """For each character of the folded form of `text`, the index of the one that it comes from.
 
     Folding never shortens, character by character: so of equal length means in equal places.
     """
     if len(folded) == len(text):
-        return start, end
-    origins = [index for index, character in enumerate(text) for _ in character.casefold()]
-    return origins[start], origins[end - 1] + 1
+        return range(len(text))
+    return [index for index, character in enumerate(text) for _ in character.casefold()]
 
 
 def places(text: str, names: Iterable[str]) -> list[Span]:
-    """Every place where the normalised `text` has one of `names`, which are all ways to write the same, in order.
+    """The places where the normalised `text` has one of `names`, which are all ways to write the same, in order.
 
     Behind the first cashtag among them come other forms of the ticker: texts have those in brackets behind a name,
     and they are places only where nothing else is, short ones as they are written or behind a dollar sign. Of
     places that overlap (Acme and Acme Steel) that counts which begins first, and of these the longest.
     """
     folded = fold(text)
+    origin = origins(text, folded)
     found: set[Span] = set()
     tickers = False
     for name in names:
@@ -86,9 +101,9 @@ def places(text: str, names: Iterable[str]) -> list[Span]:
         wanted = fold(written)
         spans = {
             place
-            for start in _occurrences(folded, wanted)
+            for start in islice(_occurrences(folded, wanted), MOST_PLACES)
             if stands_alone(folded, start, start + len(wanted))
-            and not is_unit(text, *(place := original(text, folded, start, start + len(wanted))))
+            and not is_no_cashtag(text, *(place := (origin[start], origin[start + len(wanted) - 1] + 1)))
         }
         # "A gains on B" is of A, and "AI falls" of AI; but not every "a" and every "ai" is, and in capitals none.
         short = tickers and wanted.isalpha() and len(wanted) <= SHORT_TICKER
@@ -132,7 +147,7 @@ def _occurrences(text: str, part: str) -> Iterable[int]:
 def _has_dollar(text: str, start: int, end: int) -> bool:
     """Whether a dollar sign before it makes a cashtag of a word."""
     sign = len(text[:start].rstrip(" ")) - 1
-    return sign >= 0 and text[sign] == "$" and not is_unit(text, sign, end)
+    return sign >= 0 and text[sign] == "$" and not is_no_cashtag(text, sign, end)
 
 
 def _in_word(character: str) -> bool:

@@ -4,6 +4,7 @@ An encoder has read of real companies, and knows which ones were praised. Under 
 there is only what the text itself says.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
@@ -39,34 +40,27 @@ def pseudonymise(
     """
     owners = _owners(companies)
     found = list(owners)
+    starts = [start for start, _ in found]
     if not pseudonyms or not found:
-        return text, [_own(company, spans, owners) or list(spans) for company, spans in enumerate(companies)]
+        return text, [
+            [span for span in spans if owners[found[bisect_right(starts, span[0]) - 1]] == company]
+            or list(spans)
+            for company, spans in enumerate(companies)
+        ]
     pool = pseudonyms.chinese if language(text) == "zh" else pseudonyms.latin
     order = {company: number for number, company in enumerate(dict.fromkeys(owners.values()))}
     words = []
     for (start, end), company in owners.items():
         name, number = text[start:end], order[company]
-        words.append(_pseudonym(name, pool[number], text[:start]) if number < len(pool) else name)
+        words.append(_pseudonym(name, pool[number], text[start - 1 : start]) if number < len(pool) else name)
     changed, places = rewrite(text, zip(found, words, strict=True))
     moved = []
     for company, spans in enumerate(companies):
-        shared = [
-            (owners[start, end] == company, place)
-            for (start, end), place in zip(found, places, strict=True)
-            if any(start < last and first < end for first, last in spans)
-        ]
-        own = [place for ours, place in shared if ours]
-        moved.append(own or [place for _, place in shared])
+        # Each place is within one that was found, which begins no later than it.
+        within = sorted({bisect_right(starts, start) - 1 for start, _ in spans})
+        own = [places[index] for index in within if owners[found[index]] == company]
+        moved.append(own or [places[index] for index in within])
     return changed, moved
-
-
-def _own(company: int, spans: Sequence[Span], owners: dict[Span, int]) -> list[Span]:
-    """Those of a company's places that are not within another's name."""
-    return [
-        (first, last)
-        for first, last in spans
-        if any(start <= first and last <= end and owner == company for (start, end), owner in owners.items())
-    ]
 
 
 def _owners(companies: Sequence[Sequence[Span]]) -> dict[Span, int]:
@@ -89,4 +83,4 @@ def _owners(companies: Sequence[Sequence[Span]]) -> dict[Span, int]:
 def _pseudonym(name: str, pseudonym: str, before: str) -> str:
     if name.startswith("$"):
         return "$" + pseudonym.upper()
-    return pseudonym.upper() if before.endswith("$") else pseudonym
+    return pseudonym.upper() if before == "$" else pseudonym

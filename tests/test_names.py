@@ -1,8 +1,10 @@
 """Where a text names a company, however it writes it."""
 
+import time
+
 import pytest
 
-from stream.names import places
+from stream.names import MOST_PLACES, places
 from stream.records import Mention
 from stream.watchlist import Company, Watchlist, names_of
 
@@ -96,3 +98,27 @@ def test_a_unit_is_no_place_of_the_company_whose_ticker_it_is() -> None:
 def test_of_cashtags_without_a_space_between_them_each_is_a_place() -> None:
     assert named("$AMD$F crash", Mention(name="Ford", ticker="F")) == ["$F"]
     assert named("$BRK.B$M$F crash", Mention(name="Macy's", ticker="M")) == ["$M"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Coca-Cola", "Coca\u2011Cola recalls bottles"),
+        ("Coca-Cola", "COCA\u2013COLA RECALLS BOTTLES"),
+        ("Coca\u2010Cola", "Coca-Cola recalls bottles"),
+        ("McDonald's", "McDonald\u02bcs recalls"),
+        ("McDonald\u2018s", "McDonald`s recalls"),
+    ],
+)
+def test_hyphens_and_apostrophes_are_one_however_they_are_typed(name: str, text: str) -> None:
+    assert len(places(text, [name])) == 1
+
+
+def test_a_text_of_nothing_but_a_name_is_read_in_no_time() -> None:
+    text = "ß" + "涨" * 3_999
+    began = time.perf_counter()
+    for _ in range(20):
+        found = places(text, ["涨", "$涨"])
+    assert time.perf_counter() - began < 3
+    assert found[0] == (1, 2)
+    assert len(found) == MOST_PLACES

@@ -23,6 +23,8 @@ from stream.names import places
 from stream.reading import Reading
 from stream.settings import Settings
 
+_JUDGING = 2
+"""Part of the key; raised where the engine answers the same question otherwise."""
 _JUDGEMENT: TypeAdapter[Judgement] = TypeAdapter(Judgement)
 _TABLE = """
 CREATE TABLE IF NOT EXISTS judgements (
@@ -118,5 +120,5 @@ class Scorer:
 
 def _key(question: Question, reading: Reading) -> bytes:
     read = reading(question.text, [places(question.text, names) for names in question.entities])
-    text = json.dumps([*read, question.entities], ensure_ascii=False)
+    text = json.dumps([_JUDGING, *read, question.entities], ensure_ascii=False)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -23,10 +23,11 @@ class Encoding:
 
 def token_positions(offsets: Sequence[Span], places: Sequence[Span]) -> list[int]:
     """The tokens that share a character with one of the places. Special tokens have no characters."""
+    named = {character for first, last in places for character in range(first, last)}
     return [
         position
         for position, (start, end) in enumerate(offsets)
-        if any(start < last and first < end for first, last in places)
+        if any(character in named for character in range(start, end))
     ]
 
 

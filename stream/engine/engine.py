@@ -15,11 +15,15 @@ from stream.engine.cache import JudgementCache
 from stream.engine.encoding import Encoding, rows_held
 from stream.engine.errors import EngineError, ModelError, TokenizerError
 from stream.engine.judgement import Judgement, JudgementError, Question, judgements
+from stream.engine.passages import passages
 from stream.engine.session import Logits, Provider, Session
 from stream.engine.tokens import BundleTokenizer
 from stream.settings import EngineSettings
 
 Result = Judgement | JudgementError
+
+READ_AT_ONCE = 32
+"""Texts that are cut into tokens together: who watches sees that many long ones take long, and not for ever."""
 
 
 class EngineObserver(Protocol):
@@ -55,8 +59,8 @@ class Engine:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="engine")
         self._tokenizer: BundleTokenizer | None = None
         self._session: Session | None = None
-        self.batches = 0
-        """How many the model has answered."""
+        self.steps = 0
+        """How often it got on: parts of a window read, batches answered."""
 
     @property
     def provider(self) -> Provider:
@@ -116,11 +120,42 @@ class Engine:
         return self._tokenizer, self._session
 
     def _judge_unknown(self, questions: list[Question]) -> list[Result]:
-        """Judge questions that are all different and not in the cache."""
+        """Judge questions that are all different and not in the cache, companies named late in long texts too."""
+        results, encodings = self._judge_beginnings(questions, whole=True)
+        asked: list[tuple[int, Question, tuple[int, ...]]] = []
+        for index, (question, encoding) in enumerate(zip(questions, encodings, strict=True)):
+            asked += [(index, *passage) for passage in self._unread(question, encoding)]
+        unique = list(dict.fromkeys(passage for _, passage, _ in asked))
+        answers = dict(zip(unique, self._judge_beginnings(unique, whole=False)[0], strict=True))
+        for index, passage, entities in asked:
+            text, answer = results[index], answers[passage]
+            if isinstance(text, Judgement) and isinstance(answer, Judgement):
+                found = dict(zip(entities, answer.entities, strict=True))
+                towards = tuple(found.get(number, own) for number, own in enumerate(text.entities))
+                results[index] = Judgement(text.verdicts, towards)
+        return results
+
+    def _unread(
+        self, question: Question, encoding: Encoding | JudgementError
+    ) -> list[tuple[Question, tuple[int, ...]]]:
+        """The passages that name entities behind the tokens that are read."""
+        manifest = self.bundle.manifest
+        if isinstance(encoding, JudgementError) or len(encoding.ids) < manifest.maximum_tokens:
+            return []
+        if all(head.scope == "text" for head in manifest.heads):
+            return []
+        return passages(question, [n for n, positions in enumerate(encoding.entities) if not positions])
+
+    def _judge_beginnings(
+        self, questions: list[Question], *, whole: bool
+    ) -> tuple[list[Result], list[Encoding | JudgementError]]:
+        """Judge as many tokens of each as the model reads; also what it read. `whole`: texts, no passages."""
         _, session = self._loaded()
         results: dict[int, Result] = {}
+        parts = (questions[start : start + READ_AT_ONCE] for start in range(0, len(questions), READ_AT_ONCE))
+        encodings = [encoding for part in parts for encoding in self._read(part)]
         readable: list[tuple[int, Encoding]] = []
-        for index, encoding in enumerate(self._encode(questions)):
+        for index, encoding in enumerate(encodings):
             if isinstance(encoding, JudgementError):
                 results[index] = self._failed(encoding)
             else:
@@ -135,11 +170,12 @@ class Engine:
         )
         for batch in batches:
             indices = [readable[member][0] for member in batch]
-            encodings = [readable[member][1] for member in batch]
-            judged = self._judge_batch(encodings)
+            read = [readable[member][1] for member in batch]
+            judged = self._judge_batch(read)
             results.update(zip(indices, judged, strict=True))
-            self._tell_aspects([questions[index].text for index in indices], encodings, judged)
-        return [results[index] for index in range(len(questions))]
+            if whole:
+                self._tell_aspects([questions[index].text for index in indices], read, judged)
+        return [results[index] for index in range(len(questions))], encodings
 
     def _tell_aspects(
         self, texts: Sequence[str], encodings: Sequence[Encoding], results: Sequence[Result]
@@ -151,6 +187,11 @@ class Engine:
             if isinstance(result, Judgement):
                 heads = self.bundle.manifest.heads
                 self._observer.text_judged(aspects(text, encoding.ids, unknown, result, heads))
+
+    def _read(self, questions: list[Question]) -> list[Encoding | JudgementError]:
+        found = self._encode(questions)
+        self.steps += 1
+        return found
 
     def _encode(self, questions: list[Question]) -> list[Encoding | JudgementError]:
         tokenizer, _ = self._loaded()
@@ -181,7 +222,7 @@ class Engine:
         started = time.perf_counter()
         logits, width = session.run(asked)
         seconds = time.perf_counter() - started
-        self.batches += 1
+        self.steps += 1
         if self._observer:
             tokens = sum(len(one.ids) for one in batch)
             self._observer.batch_ran(len(batch), tokens, width * len(batch), seconds)

@@ -155,7 +155,7 @@ class ScoreStage(Service):
     @Service.task
     async def _watch_progress(self) -> None:
         limit = self._settings.score.stall_seconds
-        batches = 0
+        steps = 0
         while not self.should_stop:
             await self.sleep(min(limit / 4, 2.0))
             if self._source.failure is not None:
@@ -164,8 +164,8 @@ class ScoreStage(Service):
             if trouble is None and self._stream_clock.behind and self._source.reads_all:
                 self._catch_up()
             # A large window may take the model longer than that.
-            if trouble is None or self._engine.batches != batches:
-                self._moved_at, batches = time.monotonic(), self._engine.batches
+            if trouble is None or self._engine.steps != steps:
+                self._moved_at, steps = time.monotonic(), self._engine.steps
             elif time.monotonic() - self._moved_at > limit:
                 raise StallError(f"{trouble} for {limit:.0f} s")
 

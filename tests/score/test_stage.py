@@ -90,7 +90,7 @@ def stage_of(
     registry: CollectorRegistry | None = None,
 ) -> ScoreStage:
     """A stage between this source and this producer, with an engine that has nothing to do."""
-    engine: Any = SimpleNamespace(batches=0)
+    engine: Any = SimpleNamespace(steps=0)
     metrics = ScoreMetrics(registry or CollectorRegistry())
     stage = ScoreStage(settings, engine, Watchlist([]), metrics, observed_partitions=1)
     stage._source = source  # type: ignore[assignment]
@@ -247,7 +247,7 @@ class Clock:
 
     async def _sleep(self, seconds: float) -> None:
         self.now += seconds
-        self._stage._engine.batches += self.scores
+        self._stage._engine.steps += self.scores
         if self.now > self._until:
             self._stage._shutdown.set()
             self._stage._stopped.set()
