@@ -157,3 +157,12 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty.jsonl").write_text("")
     empty = CliRunner().invoke(main, ["audit", str(tmp_path / "empty.jsonl")])
     assert (empty.exit_code, "holds no line with a text" in empty.output) == (2, True)
+
+
+def test_a_name_with_half_a_character_in_it_is_no_trouble(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "news.jsonl"
+    file.write_text(
+        '{"text": "fraud at Ac\\ud800me", "entities": [{"name": "Ac\\ud800me"}]}\n', encoding="utf-8"
+    )
+    result = CliRunner().invoke(main, ["audit", str(file), "--bundle", str(tiny_bundle.folder), "--json"])
+    assert result.exit_code == 0, result.output

@@ -340,3 +340,12 @@ def test_a_text_whose_answers_are_no_numbers_takes_its_entities_with_it(entity_e
 
     assert isinstance(second, JudgementError)
     assert (_towards(first, 1), _towards(third, 1)) == (["positive"], ["negative"])
+
+
+def test_no_text_can_be_written_to_be_taken_for_another_question(tiny_engine):
+    cache = JudgementCache(8)
+    (judgement,) = tiny_engine.judge(asked(["bad"]))
+    cache.put(Question("fell", (("Acme",),)), judgement)
+
+    assert cache.get(Question("(('Acme',),)fell")) is None
+    assert cache.get(Question("fell", (("Acme",),))) == judgement
