@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from stream.labels import Sentiment
-from stream.records import Alert, AlertState, Observation, Position, Window
+from stream.records import Alert, AlertState, Observation, Observations, Position, Window
 from stream.spikes.settings import SpikeSettings
 from stream.spikes.subject import Subject
 
@@ -38,13 +38,29 @@ def observation(
     """One event, told by its offset."""
     if negative is None:
         negative = 0.9 if sentiment == "negative" else 0.1
-    values = {"id": f"{topic}-{partition}-{offset}", "excerpt": f"Item {offset}", **fields}
+    values = {
+        "id": f"{topic}-{partition}-{offset}",
+        "time": at(hours),
+        "excerpt": f"Item {offset}",
+        **fields,
+    }
     return Observation(
         position=Position(topic=topic, partition=partition, offset=offset),
-        time=at(hours),
         sentiment=sentiment,
         negative=negative,
         **values,
+    )
+
+
+def recorded(subject: str, events: Iterable[tuple[datetime, Sentiment]], *, first: int = 0) -> Observations:
+    """A record of these events, told by their offsets from `first` on."""
+    return Observations(
+        subject=subject,
+        bundle=BUNDLE,
+        observations=[
+            observation(first + number, 0, sentiment, time=time)
+            for number, (time, sentiment) in enumerate(events)
+        ],
     )
 
 

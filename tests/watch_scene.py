@@ -11,10 +11,11 @@ from typing import Any, cast
 from aiokafka.errors import KafkaConnectionError
 from faust.types import TP
 from prometheus_client import CollectorRegistry
+from spike_streams import recorded
 
 from stream.labels import Sentiment
 from stream.metrics import WatchMetrics
-from stream.records import Alert, Observation, Observations, Position, Tick
+from stream.records import Alert, Observations, Tick
 from stream.rules import Rule, Rules
 from stream.settings import Settings, WatchSettings
 from stream.watch.log import TakenOverError
@@ -288,20 +289,7 @@ class Scene:
 
 def observed(subject: str, *events: tuple[datetime, Sentiment], first: int = 0) -> Observations:
     """A record of these events, numbered from `first` on."""
-    return Observations(
-        subject=subject,
-        bundle="b" * 16,
-        observations=[
-            Observation(
-                position=Position(topic="raw", partition=0, offset=first + number),
-                id=f"{first + number}",
-                time=time,
-                sentiment=sentiment,
-                negative=0.9 if sentiment == "negative" else 0.1,
-            )
-            for number, (time, sentiment) in enumerate(events)
-        ],
-    )
+    return recorded(subject, events, first=first)
 
 
 def surge() -> Observations:

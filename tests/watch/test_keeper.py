@@ -4,8 +4,10 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from spike_streams import recorded
 
-from stream.records import AlertState, Observation, Observations, Position, Window
+from stream.labels import Sentiment
+from stream.records import AlertState, Observation, Observations, Window
 from stream.rules import QuietHours, Rule, Rules
 from stream.spikes.settings import SpikeSettings, Threshold
 from stream.spikes.subject import Outcome
@@ -15,22 +17,8 @@ START = datetime(2026, 3, 2, tzinfo=UTC)
 SETTINGS = SpikeSettings()
 
 
-def record(subject: str, first: int, times: list[datetime], sentiment: str = "neutral") -> Observations:
-    return Observations(
-        subject=subject,
-        bundle="b" * 16,
-        observations=[
-            Observation(
-                position=Position(topic="raw", partition=0, offset=first + number),
-                id=f"{first + number}",
-                time=time,
-                sentiment=sentiment,
-                negative=0.9 if sentiment == "negative" else 0.1,
-                excerpt=f"text {first + number}",
-            )
-            for number, time in enumerate(times)
-        ],
-    )
+def record(subject: str, first: int, times: list[datetime], sentiment: Sentiment = "neutral") -> Observations:
+    return recorded(subject, [(time, sentiment) for time in times], first=first)
 
 
 def newest(changes: list[Change]) -> dict[str, Window]:
