@@ -64,8 +64,13 @@ class Batch:
     @property
     def states(self) -> list[tuple[bytes, bytes | None]]:
         """The states of the subjects that changed, as they are now."""
-        subjects = dict.fromkeys(change.subject for change in self._changes)
-        return [(subject.encode(), self._owned.subjects.state(subject)) for subject in subjects]
+        states: list[tuple[bytes, bytes | None]] = []
+        for name in dict.fromkeys(change.subject for change in self._changes):
+            state = self._owned.subjects.state(name)
+            # None would be a tombstone, and all that is known of the subject gone.
+            assert state is not None
+            states.append((name.encode(), state))
+        return states
 
     @property
     def _changes(self) -> Iterator[Change]:
