@@ -29,6 +29,7 @@ _BETWEEN_WORDS = re.compile(
     r"|td|tfoot|thead|th|title|tr|ul|video)(?:\s[^<>]*)?/?>",
     re.IGNORECASE,
 )
+_SENTENCE_END = re.compile(r"[。!?…]+ ?|\. ")
 _SPACE = re.compile(r"\s+")
 # Control and format characters carry no meaning here, but they split words: zero-width space,
 # soft hyphen, direction marks. Surrogates cannot be encoded at all. The zero-width joiner
@@ -53,6 +54,17 @@ def normalise(text: str) -> str:
     text = _LINK.sub(" ", text)
     text = unicodedata.normalize("NFKC", text)
     return _SPACE.sub(" ", text).strip()[:MAXIMUM_CHARACTERS]
+
+
+def sentence_start(text: str, place: int, reach: int) -> int:
+    """Where the sentence begins that has this place in normalised `text`; a word of it, where that is farther off
+    than `reach` characters."""
+    start = max(0, place - reach)
+    ends = [match.end() for match in _SENTENCE_END.finditer(text, start, place)]
+    if ends:
+        return ends[-1]
+    space = text.find(" ", start, place)
+    return start if start == 0 or space < 0 else space + 1
 
 
 def simplified(text: str) -> str:

@@ -1,18 +1,16 @@
 """The passages of a long text that name companies behind the point up to which the model reads it. Pure."""
 
-import re
 from collections.abc import Iterable
 
 from stream.engine.judgement import Question
 from stream.names import places
+from stream.text import sentence_start
 
 MOST_PASSAGES = 8
 """Of one text; a company that is named behind all of these is judged as the text."""
 BEFORE_CHARACTERS = 100
 """Most that stands before a name: even of Chinese, where a character may be a token, the model reads on to it."""
 PASSAGE_CHARACTERS = 800
-
-_SENTENCE_END = re.compile(r"[。!?…]+ ?|\. ")
 
 
 def passages(question: Question, entities: Iterable[int]) -> list[tuple[Question, tuple[int, ...]]]:
@@ -25,7 +23,7 @@ def passages(question: Question, entities: Iterable[int]) -> list[tuple[Question
     first = {index: found[0][0] for index in entities if (found := places(text, question.entities[index]))}
     together: dict[int, list[int]] = {}
     for index in sorted(first, key=lambda one: first[one]):
-        together.setdefault(_beginning(text, first[index]), []).append(index)
+        together.setdefault(sentence_start(text, first[index], BEFORE_CHARACTERS), []).append(index)
     return [
         (
             Question(
@@ -35,13 +33,3 @@ def passages(question: Question, entities: Iterable[int]) -> list[tuple[Question
         )
         for start, members in list(together.items())[:MOST_PASSAGES]
     ]
-
-
-def _beginning(text: str, place: int) -> int:
-    """Where the sentence begins that has this place, or a word of it, if it is long."""
-    start = max(0, place - BEFORE_CHARACTERS)
-    ends = [match.end() for match in _SENTENCE_END.finditer(text, start, place)]
-    if ends:
-        return ends[-1]
-    space = text.find(" ", start, place)
-    return start if start == 0 or space < 0 else space + 1

@@ -7,6 +7,7 @@ from typing import cast
 
 from stream.engine.judgement import Judgement, Question, Verdict
 from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, TOPIC_HEAD, TOPIC_SUBJECT, Sentiment
+from stream.names import places
 from stream.records import (
     Mention,
     NewsEvent,
@@ -17,8 +18,8 @@ from stream.records import (
     ScoredMention,
 )
 from stream.spikes.novelty import minhash
-from stream.text import language
-from stream.watchlist import Watchlist, subject_of
+from stream.text import language, sentence_start
+from stream.watchlist import Watchlist, names_of, subject_of
 
 ALL = "all"
 EXCERPT_CHARACTERS = 120
@@ -87,8 +88,9 @@ def observe(scored: ScoredEvent, time: datetime) -> list[tuple[str, Observation]
 
     A company is observed with the sentiment towards it; `all` and the topics with that of the text.
     """
+    companies = {entity.subject: entity for entity in scored.entities}
     towards = {
-        entity.subject: (entity.sentiment, entity.sentiment_probabilities) for entity in scored.entities
+        subject: (entity.sentiment, entity.sentiment_probabilities) for subject, entity in companies.items()
     }
     of_text = (scored.sentiment, scored.sentiment_probabilities)
     signature = minhash(scored.text)
@@ -105,11 +107,19 @@ def observe(scored: ScoredEvent, time: datetime) -> list[tuple[str, Observation]
             negative=probabilities["negative"],
             topics=scored.topics,
             signature=signature,
-            excerpt=scored.text[:EXCERPT_CHARACTERS] if negative else None,
+            excerpt=_excerpt(scored.text, companies.get(subject)) if negative else None,
             url=short_url if negative else None,
         )
         observations.append((subject, observation))
     return observations
+
+
+def _excerpt(text: str, company: Mention | None) -> str:
+    """What a person is shown of a text: its beginning, or where it first names the company, if that is later."""
+    named = places(text, names_of(company)) if company and len(text) > EXCERPT_CHARACTERS else []
+    late = named and named[0][1] > EXCERPT_CHARACTERS
+    start = sentence_start(text, named[0][0], EXCERPT_CHARACTERS // 2) if late else 0
+    return text[start : start + EXCERPT_CHARACTERS]
 
 
 def accept(event: NewsEvent, text: str, position: Position, time: datetime, watchlist: Watchlist) -> Accepted:

@@ -150,3 +150,14 @@ def test_each_company_is_observed_with_the_sentiment_towards_it(tmp_path: Path, 
     assert observations["entity:ACME"].excerpt is None, "nothing against it, so no evidence"
     assert observations["entity:other"].excerpt
     assert observations[ALL].sentiment == observations["topic:legal-regulation"].sentiment == "negative"
+
+
+def test_what_is_shown_of_a_long_text_is_where_it_names_the_company(
+    tiny_engine: Engine, watchlist: Watchlist
+) -> None:
+    text = f"Fraud at Bolt. {'The court heard witnesses. ' * 20}Then Acme fell, too, and all of its shops."
+    event = NewsEvent(text=text, entities=[Mention(name="Bolt"), Mention(name="Corto", ticker="CRT")])
+    _, observations = composed(tiny_engine, watchlist, event)
+    shown = {subject: one.excerpt for subject, one in observations.items()}
+    assert shown["entity:ACME"] == "Then Acme fell, too, and all of its shops."
+    assert shown[ALL] == shown["entity:bolt"] == shown["entity:CRT"] == text[:120]
