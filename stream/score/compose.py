@@ -116,7 +116,9 @@ def observe(scored: ScoredEvent, time: datetime) -> list[tuple[str, Observation]
 
 def _excerpt(text: str, company: Mention | None) -> str:
     """What a person is shown of a text: its beginning, or where it first names the company, if that is later."""
-    named = places(text, names_of(company)) if company and len(text) > EXCERPT_CHARACTERS else []
+    named = (
+        places(text, (company.name, *names_of(company))) if company and len(text) > EXCERPT_CHARACTERS else []
+    )
     late = named and named[0][1] > EXCERPT_CHARACTERS
     start = sentence_start(text, named[0][0], EXCERPT_CHARACTERS // 2) if late else 0
     return text[start : start + EXCERPT_CHARACTERS]
