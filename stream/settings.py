@@ -148,6 +148,9 @@ class EngineSettings(Section):
     """Most texts in a batch."""
     cache_texts: int = Field(default=20_000, ge=0)
     """How many results are kept, so that a repost is scored once."""
+    passages: int = Field(default=8, ge=0, le=100)
+    """Most passages of a text that are judged for companies which it names only behind what the model reads of it;
+    companies named behind these, with 0 all, have the sentiment of the text."""
 
 
 class ScoreSettings(Section):

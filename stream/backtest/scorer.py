@@ -72,7 +72,8 @@ class Scorer:
     def judge(self, questions: Sequence[Question]) -> list[Result]:
         """Judgements in the order of the questions."""
         reading = self.bundle.manifest.reading
-        keys = [_key(question, reading) for question in questions]
+        judging = (_JUDGING, self._settings.engine.passages)
+        keys = [_key(question, reading, judging) for question in questions]
         known: dict[bytes, Result] = {key: found for key in keys if (found := self._look_up(key))}
         wanted = {key: one for key, one in zip(keys, questions, strict=True) if key not in known}
         if wanted:
@@ -118,7 +119,7 @@ class Scorer:
         return self._engine
 
 
-def _key(question: Question, reading: Reading) -> bytes:
+def _key(question: Question, reading: Reading, judging: tuple[int, int]) -> bytes:
     read = reading(question.text, [places(question.text, names) for names in question.entities])
-    text = json.dumps([_JUDGING, *read, question.entities], ensure_ascii=False)
+    text = json.dumps([judging, *read, question.entities], ensure_ascii=False)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

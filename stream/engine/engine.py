@@ -142,9 +142,10 @@ class Engine:
         manifest = self.bundle.manifest
         if isinstance(encoding, JudgementError) or len(encoding.ids) < manifest.maximum_tokens:
             return []
-        if all(head.scope == "text" for head in manifest.heads):
+        if not self._settings.passages or all(head.scope == "text" for head in manifest.heads):
             return []
-        return passages(question, [n for n, positions in enumerate(encoding.entities) if not positions])
+        behind = [number for number, positions in enumerate(encoding.entities) if not positions]
+        return passages(question, behind, self._settings.passages)
 
     def _judge_beginnings(
         self, questions: list[Question], *, whole: bool

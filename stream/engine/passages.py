@@ -6,18 +6,18 @@ from stream.engine.judgement import Question
 from stream.names import places
 from stream.text import sentence_start
 
-MOST_PASSAGES = 8
-"""Of one text; a company that is named behind all of these is judged as the text."""
 BEFORE_CHARACTERS = 100
 """Most that stands before a name: even of Chinese, where a character may be a token, the model reads on to it."""
 PASSAGE_CHARACTERS = 800
 
 
-def passages(question: Question, entities: Iterable[int]) -> list[tuple[Question, tuple[int, ...]]]:
+def passages(
+    question: Question, entities: Iterable[int], most: int
+) -> list[tuple[Question, tuple[int, ...]]]:
     """What to ask about these entities of a question, and which of them each answer is about, in order.
 
     An entity is judged by where the text first names it, from the beginning of that sentence on; those of one
-    sentence together. Who is not in the text at all is left out.
+    sentence together; of `most` sentences. Who is not in the text at all is left out.
     """
     text = question.text
     first = {index: found[0][0] for index in entities if (found := places(text, question.entities[index]))}
@@ -31,5 +31,5 @@ def passages(question: Question, entities: Iterable[int]) -> list[tuple[Question
             ),
             tuple(members),
         )
-        for start, members in list(together.items())[:MOST_PASSAGES]
+        for start, members in list(together.items())[:most]
     ]

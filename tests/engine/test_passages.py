@@ -6,7 +6,7 @@ from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 
 from stream.engine.engine import READ_AT_ONCE, Engine
 from stream.engine.judgement import Judgement, Question
-from stream.engine.passages import BEFORE_CHARACTERS, MOST_PASSAGES, passages
+from stream.engine.passages import BEFORE_CHARACTERS, passages
 from stream.settings import EngineSettings
 
 FILLING = "The court heard witnesses. " * 40
@@ -14,14 +14,14 @@ FILLING = "The court heard witnesses. " * 40
 
 def test_a_passage_begins_with_the_sentence_that_names_the_company_first() -> None:
     text = f"Bolt wins. {FILLING}Then Acme fell. Acme rose."
-    (found,) = passages(Question(text, (("Bolt",), ("Acme",), ("Nobody",))), [1, 2])
+    (found,) = passages(Question(text, (("Bolt",), ("Acme",), ("Nobody",))), [1, 2], 8)
     assert found == (Question("Then Acme fell. Acme rose.", (("Acme",),)), (1,))
 
 
 def test_companies_of_one_sentence_are_asked_about_together_in_the_order_of_the_text() -> None:
     names = (("Acme",), ("博特",), ("Bolt",), ("Corto", "艾克米"))
     text = f"{FILLING}Bolt and Acme fell. Corto rose. 艾克米公司下跌。博特公司上涨。"
-    found = passages(Question(text, names), range(4))
+    found = passages(Question(text, names), range(4), 8)
     assert [members for _, members in found] == [(2, 0), (3,), (1,)]
     assert found[0][0].entities == (("Bolt",), ("Acme",))
     assert [question.text[:4] for question, _ in found] == ["Bolt", "Cort", "博特公司"]
@@ -29,7 +29,7 @@ def test_companies_of_one_sentence_are_asked_about_together_in_the_order_of_the_
 
 def test_of_a_sentence_without_an_end_what_stands_near_the_name_is_asked_about() -> None:
     for filling in ("word " * 200, "字" * 1_000):
-        ((question, _),) = passages(Question(f"{filling}Acme", (("Acme",),)), [0])
+        ((question, _),) = passages(Question(f"{filling}Acme", (("Acme",),)), [0], 8)
         assert len(question.text) <= BEFORE_CHARACTERS + len("Acme")
         assert question.text.startswith(filling[:4].strip())
 
@@ -37,7 +37,7 @@ def test_of_a_sentence_without_an_end_what_stands_near_the_name_is_asked_about()
 def test_a_text_that_names_everybody_is_not_asked_about_without_end() -> None:
     names = tuple((f"Acme{number}",) for number in range(50))
     text = FILLING + " ".join(f"{name} fell." for (name,) in names)
-    assert len(passages(Question(text, names), range(50))) == MOST_PASSAGES
+    assert [members for _, members in passages(Question(text, names), range(50), 3)] == [(0,), (1,), (2,)]
 
 
 def test_a_company_named_late_is_judged_by_the_passage_that_names_it(tmp_path: Path) -> None:
@@ -65,3 +65,13 @@ def test_a_bundle_that_knows_no_companies_is_asked_about_the_text_alone(tmp_path
     engine.judge([Question(f"bad {number}") for number in range(READ_AT_ONCE + 1)])
     engine.close()
     assert engine.steps > 4
+
+
+def test_passages_can_be_left_alone(tmp_path: Path) -> None:
+    settings = EngineSettings(provider="cpu", threads=1, passages=0)
+    engine = Engine(make_tiny_bundle(tmp_path, ENTITY_HEADS), settings)
+    engine.load()
+    (judgement,) = engine.judge([Question(f"good Bolt. {FILLING}Then bad Acme fell.", (("Acme",),))])
+    engine.close()
+    assert isinstance(judgement, Judgement)
+    assert judgement.entities == ({},)
