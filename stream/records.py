@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from stream.labels import Sentiment
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST_SECONDS = 1e11
-"""In the year 5138."""
+EARLIEST_SECONDS, LATEST_SECONDS = 1e8, 1e11
+"""Of a number that is a Unix time: in the years 1973 and 5138."""
 MAXIMUM_ID_CHARACTERS = 200
 MAXIMUM_ENTITIES = 100
 MAXIMUM_URL_CHARACTERS = 2_000
@@ -43,6 +43,8 @@ def _number_to_datetime(value: Any) -> Any:
         number = float(text)
     except ValueError:
         return text
+    if abs(number) < EARLIEST_SECONDS:
+        raise ValueError("so small a number is no time: a time of day alone, or a day's number in a sheet")
     for unit in (1, 1_000, 1_000_000, 1_000_000_000):
         if abs(number) <= LATEST_SECONDS * unit:
             return datetime.fromtimestamp(number / unit, UTC)
@@ -59,7 +61,7 @@ def _in_utc(value: datetime) -> datetime:
     return moment
 
 
-def _text_of_number(value: Any) -> Any:
+def text_of_number(value: Any) -> Any:
     """Ids and tickers arrive as numbers too; 600519, 600519.0 and "600519" are the same."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -75,10 +77,10 @@ Moment = Annotated[datetime, BeforeValidator(_number_to_datetime), AfterValidato
 """A time; without a zone it is read as UTC, a number as Unix time."""
 
 Identifier = Annotated[
-    str, BeforeValidator(_text_of_number), Field(min_length=1, max_length=MAXIMUM_ID_CHARACTERS)
+    str, BeforeValidator(text_of_number), Field(min_length=1, max_length=MAXIMUM_ID_CHARACTERS)
 ]
 
-ShortText = Annotated[str, BeforeValidator(_text_of_number), Field(max_length=MAXIMUM_ID_CHARACTERS)]
+ShortText = Annotated[str, BeforeValidator(text_of_number), Field(max_length=MAXIMUM_ID_CHARACTERS)]
 """A word or a name: what travels on with each event must stay small."""
 
 Probabilities = dict[str, float]

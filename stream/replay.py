@@ -22,20 +22,22 @@ from rich.progress import Progress
 
 from stream.command import UsageError, config_option, reports_errors
 from stream.kafka import new_producer, require_topics
-from stream.records import Moment
+from stream.records import MAXIMUM_ENTITIES, Moment, text_of_number
 from stream.settings import ScoreSettings, Settings, load_settings
 
-TIME_FIELDS = ("time", "timestamp", "date", "created_at")
+TIME_FIELDS = ("time", "timestamp", "date", "created_at", "published_at", "published", "datetime")
 BODY_FIELDS = ("text", "content")
 HEADLINE_FIELDS = ("headline", "headlines")
 TEXT_FIELDS = (*BODY_FIELDS, *HEADLINE_FIELDS, "title")
 """A file must have one of them."""
 TICKER_FIELDS = ("ticker", "symbol")
-MAXIMUM_COMPANIES = 100
-"""`NewsEvent` takes no more in one event."""
+MAXIMUM_FIELD_CHARACTERS = 64 * 1024 * 1024
+"""Of a field of CSV."""
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 _PAUSE_SECONDS = 0.02
+_SURPLUS = "\0"
+"""Under which a row keeps the fields behind the last column."""
 _CHUNK = 500
 
 
@@ -65,16 +67,16 @@ def read_items(file: Path) -> list[Item]:
     """
     suffixes = [suffix.lower() for suffix in file.suffixes if suffix.lower() != ".gz"]
     try:
-        with _open(file) as lines:
-            rows = list(_csv_rows(lines, file)) if suffixes[-1:] == [".csv"] else list(_jsonl_rows(lines))
+        with open_text(file) as lines:
+            rows = (
+                list(_csv_rows(lines, file)) if suffixes[-1:] == [".csv"] else list(_jsonl_rows(lines, file))
+            )
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror or error}") from error
     except (EOFError, zlib.error) as error:
         raise UsageError(f"cannot read {file}, its compression is damaged: {error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is not UTF-8: {error.reason} at byte {error.start}") from error
-    except csv.Error as error:
-        raise UsageError(f"{file} is not CSV: {error}") from error
     if not rows:
         raise UsageError(f"{file} holds no events")
     return [_item(event, moment) for event, moment in _merged(_ordered(rows))]
@@ -148,14 +150,19 @@ async def send(
         await producer.stop()
 
 
-def _open(file: Path) -> IO[str]:
+def open_text(file: Path) -> IO[str]:
+    """The file to read, unpacked where it is a `.gz`."""
     if file.suffix.lower() == ".gz":
         return gzip.open(file, "rt", encoding="utf-8-sig", newline="")
     return file.open(encoding="utf-8-sig", newline="")
 
 
-def _jsonl_rows(lines: IO[str]) -> Iterator[Mapping[str, Any] | str]:
-    return (_jsonl_row(line.rstrip("\r\n")) for line in lines if line.strip())
+def _jsonl_rows(lines: IO[str], file: Path) -> Iterator[Mapping[str, Any] | str]:
+    filled = (line.rstrip("\r\n") for line in lines if line.strip())
+    for number, line in enumerate(filled):
+        if not number and line.lstrip().startswith("["):
+            raise UsageError(f"{file} is one JSON list: write each of its objects on a line of its own")
+        yield _jsonl_row(line)
 
 
 def _jsonl_row(line: str) -> Mapping[str, Any] | str:
@@ -168,22 +175,54 @@ def _jsonl_row(line: str) -> Mapping[str, Any] | str:
 
 
 def _csv_rows(lines: IO[str], file: Path) -> Iterator[Mapping[str, Any]]:
-    reader = csv.DictReader(lines)
-    columns = [name.strip().lower() for name in reader.fieldnames or []]
+    columns, records = csv_records(lines, file)
     if not any(name in columns for name in TEXT_FIELDS):
         raise UsageError(
             f"{file} has no column with the text; name one of its columns {', '.join(TEXT_FIELDS)} "
-            f"(found: {', '.join(columns) or 'none'})"
+            f"(found: {', '.join(columns) or 'none'}; commas are to stand between them)"
         )
+    for _, row in records:
+        yield {name: value for name, value in row.items() if value}
+
+
+def csv_records(lines: IO[str], file: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str | None]]]]:
+    """The columns of a CSV file in small letters, and its rows, each with the line that it begins in.
+
+    Raises `UsageError` where the file cannot be read, or a row has more fields than there are columns.
+    """
+    csv.field_size_limit(MAXIMUM_FIELD_CHARACTERS)
+    # Otherwise a quotation mark that is never closed would take all rows behind it into its field.
+    reader = csv.DictReader(lines, restkey=_SURPLUS, strict=True, skipinitialspace=True)
+    try:
+        columns = [name.strip().lower() for name in reader.fieldnames or []]
+    except csv.Error as error:
+        raise UsageError(f"{file}, line 1: not CSV: {error}") from error
     reader.fieldnames = columns
-    for row in reader:
-        # More fields than columns: most often a comma in a text without quotes, which would be cut there.
-        if any(row.get(None, ())):
+    return columns, _records(reader, file)
+
+
+def _records(reader: "csv.DictReader[str]", file: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
+    behind: int | None = None
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
             raise UsageError(
-                f"{file}, line {reader.line_num}: more fields than the {len(columns)} columns of the first line; "
+                f"{file}, line {line}: not CSV: {error}; a text that begins with a quotation mark ends with one, "
+                "and has two for each within"
+            ) from error
+        surplus: Any = row.pop(_SURPLUS, [])
+        behind = len(surplus) if behind is None else behind
+        # Each row may end with a comma. Else there is one in a text without quotes, which would be cut there.
+        if any(surplus) or len(surplus) != behind:
+            raise UsageError(
+                f"{file}, line {line}: other fields than the {len(row)} columns of the first line; "
                 "put a text with commas in quotes"
             )
-        yield {name: value for name, value in row.items() if name is not None and value not in (None, "")}
+        yield line, row
 
 
 def _ordered(rows: Sequence[Mapping[str, Any] | str]) -> list[_Row]:
@@ -224,7 +263,7 @@ def _merged(rows: Sequence[_Row]) -> Iterator[tuple[dict[str, Any] | str, dateti
             if (
                 companies is None
                 or any(company in companies for company in named)
-                or len(companies) + len(named) > MAXIMUM_COMPANIES
+                or len(companies) + len(named) > MAXIMUM_ENTITIES
             ):
                 companies = newest[rest] = []
                 events.append(row.event | {"entities": companies})
@@ -243,9 +282,15 @@ def _event(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         _rename(event, headline, "title")
     column = _given(event, TICKER_FIELDS)
     given = None if column is None else event.pop(column)
-    values = given if isinstance(given, list) else [given]
-    tickers = dict.fromkeys(str(value) for value in values if value not in (None, ""))
-    return event, [] if event.get("entities") else list(tickers)
+    values = [text_of_number(value) for value in (given if isinstance(given, list) else [given])]
+    # What is missing from a table of numbers is written as NaN.
+    values = [value for value in values if value not in (None, "") and value == value]  # noqa: PLR0124
+    if event.get("entities"):
+        return event, []
+    if not all(isinstance(value, str) for value in values):
+        # For the stream to refuse.
+        return event | {"entities": [{"name": value} for value in values]}, []
+    return event, list(dict.fromkeys(values))
 
 
 def _given(event: Mapping[str, Any], fields: Sequence[str]) -> str | None:

@@ -11,8 +11,8 @@ from aiokafka.errors import MessageSizeTooLargeError
 from pydantic import ValidationError
 
 from stream.command import UsageError
-from stream.records import NewsEvent
-from stream.replay import MAXIMUM_COMPANIES, Item, paced, parse_speed, read_items, send
+from stream.records import MAXIMUM_ENTITIES, NewsEvent
+from stream.replay import Item, paced, parse_speed, read_items, send
 from stream.settings import Settings
 
 
@@ -58,12 +58,12 @@ def test_the_same_row_again_is_an_event_of_its_own(tmp_path: Path) -> None:
 
 
 def test_no_more_companies_than_an_event_may_name_are_laid_together(tmp_path: Path) -> None:
-    rows = [{"time": 1, "text": "up", "ticker": f"T{number}"} for number in range(MAXIMUM_COMPANIES + 1)]
+    rows = [{"time": 2**30, "text": "up", "ticker": f"T{number}"} for number in range(MAXIMUM_ENTITIES + 1)]
     first, second = read_items(written(tmp_path, "a.jsonl", "\n".join(map(json.dumps, rows))))
-    assert len(NewsEvent.model_validate_json(first.value).entities) == MAXIMUM_COMPANIES
-    assert tickers([second]) == [[f"T{MAXIMUM_COMPANIES}"]]
+    assert len(NewsEvent.model_validate_json(first.value).entities) == MAXIMUM_ENTITIES
+    assert tickers([second]) == [[f"T{MAXIMUM_ENTITIES}"]]
     with pytest.raises(ValidationError, match="at most"):
-        NewsEvent.model_validate({"text": "up", "entities": [{"name": "A"}] * (MAXIMUM_COMPANIES + 1)})
+        NewsEvent.model_validate({"text": "up", "entities": [{"name": "A"}] * (MAXIMUM_ENTITIES + 1)})
 
 
 @pytest.mark.parametrize("entities", [[], None, [{"name": "Acme"}]])
@@ -131,6 +131,31 @@ def test_a_comma_behind_the_last_field_of_a_csv_row_does_no_harm(tmp_path: Path)
     ]
 
 
+def test_a_text_in_a_csv_file_may_be_long_and_have_quotation_marks_and_commas(tmp_path: Path) -> None:
+    text = 'He said "sell", again' + "!" * 200_000
+    quoted = text.replace('"', '""')
+    items = read_items(written(tmp_path, "a.csv", f'ticker, text\nA, "{quoted}"\n'))
+    assert [value["text"] for value in values(items)] == [text]
+
+
+@pytest.mark.parametrize(
+    ("ticker", "companies"),
+    [
+        ("NaN", []),
+        ("600519.0", ["600519"]),
+        ("600519", ["600519"]),
+        ('["A", NaN, 5]', ["A", "5"]),
+        ('{"symbol": "A"}', [{"symbol": "A"}]),
+        ("true", [True]),
+    ],
+)
+def test_what_a_ticker_cannot_be_is_no_company_of_that_name(
+    tmp_path: Path, ticker: str, companies: list[object]
+) -> None:
+    (event,) = values(read_items(written(tmp_path, "a.jsonl", f'{{"text": "x", "ticker": {ticker}}}\n')))
+    assert [company["name"] for company in event.get("entities", [])] == companies
+
+
 def test_a_title_is_enough_for_a_csv_file(tmp_path: Path) -> None:
     assert values(read_items(written(tmp_path, "a.csv", "title\nUp\n"))) == [{"title": "Up"}]
 
@@ -170,7 +195,13 @@ def test_a_line_that_is_no_event_is_left_for_the_stream_to_judge(tmp_path: Path)
         ("a.csv", "time,body\n1,x\n", "no column with the text"),
         ("a.csv", "", "no column with the text"),
         ("a.jsonl", "\n", "holds no events"),
-        ("a.csv", "time,text\n1,up\n2,fell, again\n", r"a\.csv, line 3: more fields than the 2 columns"),
+        ("a.csv", "time,text\n1,up\n2,fell, again\n", r"a\.csv, line 3: other fields than the 2 columns"),
+        ("a.csv", "text,ticker\nup,A\nProfit up, auditors resign,\n", r"a\.csv, line 3: other fields"),
+        ("a.csv", "text,ticker\nProfit up, auditors resign,\nup,A\n", r"a\.csv, line 3: other fields"),
+        ("a.csv", 'text\nup\n"Buy the dip\nfell\nfell\n', r"a\.csv, line 3: not CSV: unexpected end"),
+        ("a.csv", 'text\nup\n"Sell" says Cramer\n', r"a\.csv, line 3: not CSV: .* quotation mark"),
+        ("a.csv", "time;text\n1;up\n", "commas are to stand between them"),
+        ("a.jsonl", '[\n{"text": "up"}]\n', "write each of its objects on a line of its own"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_in_one_message(
@@ -195,7 +226,9 @@ def test_speeds_are_multiples_or_max() -> None:
 
 
 async def test_events_come_when_their_time_has_come(tmp_path: Path) -> None:
-    file = written(tmp_path, "a.jsonl", "".join(f'{{"time": {n * 60}, "text": "x"}}\n' for n in range(4)))
+    file = written(
+        tmp_path, "a.jsonl", "".join(f'{{"time": {1e9 + n * 60}, "text": "x"}}\n' for n in range(4))
+    )
     items, began, moments = read_items(file), time.monotonic(), []
     async for run in paced(items, 600):
         moments.extend([time.monotonic() - began] * len(run))

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from stream.backtest.inputs import printable
 from stream.backtest.page import Run, number_of, page
 from stream.backtest.play import play_counts, play_events
+from stream.backtest.run import Backtest
 from stream.backtest.tuning import BUDGETS, SHORTEST, propose, try_budget
 from stream.command import UsageError, config_option, make_folder, reports_errors
 from stream.records import Alert, Severity
@@ -97,7 +98,7 @@ def backtest(
         for name, test in zip(names, tests, strict=True):
             by = {"settings": name} if compare else {}
             for alert in test.alerts:
-                click.echo(json.dumps(by | _plain(alert), ensure_ascii=False))
+                click.echo(json.dumps(by | _plain(alert, test.told_at(alert)), ensure_ascii=False))
         return
     runs = [Run(name, test.alerts, test.windows) for name, test in zip(names, tests, strict=True)]
     fired = [_fired(run) for run in runs]
@@ -107,12 +108,10 @@ def backtest(
     _write(out / PAGE, page(title, [*lines, *fired], runs).encode())
     for line in lines:
         click.echo(line)
-    for told, run in zip(fired, runs, strict=True):
-        click.echo(told)
-        for alert in run.alerts:
-            click.echo(
-                f"  {alert.fired_at:%Y-%m-%d %H:%M} {alert.severity.value:6} {alert.subject}: {alert.reason}"
-            )
+    for heading, test in zip(fired, tests, strict=True):
+        click.echo(heading)
+        for alert in test.alerts:
+            click.echo(f"  {_when(alert, test)} {alert.severity.value:6} {alert.subject}: {alert.reason}")
     click.echo(f"see {out / PAGE}")
 
 
@@ -178,10 +177,18 @@ def _write(file: Path, content: bytes) -> None:
         raise UsageError(f"cannot write {file}: {error.strerror}") from error
 
 
-def _plain(alert: Alert) -> dict[str, Any]:
+def _when(alert: Alert, test: Backtest) -> str:
+    """When people were told of an alert, and when it had fired, if a rule put that off."""
+    told = f"{test.told_at(alert):%Y-%m-%d %H:%M}"
+    fired = f"{alert.fired_at:%Y-%m-%d %H:%M}"
+    return told if told == fired else f"{told} (fired {fired}, muted until then)"
+
+
+def _plain(alert: Alert, told_at: datetime) -> dict[str, Any]:
     return {
         "subject": alert.subject,
         "fired_at": _moment(alert.fired_at),
+        "told_at": _moment(told_at),
         "start": _moment(alert.started_at),
         "end": _moment(alert.resolved_at),
         "peak": alert.peak_negative,

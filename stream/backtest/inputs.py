@@ -4,9 +4,9 @@ Errors:
     UsageError  a file cannot be read, or a line of counts is wrong; the message says which and why
 """
 
-import csv
 import itertools
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from stream.command import UsageError
 from stream.engine.engine import Result
 from stream.engine.judgement import JudgementError
 from stream.records import DeadLetterReason, Moment, Observation, Position, ScoredEvent
-from stream.replay import Item, read_items
+from stream.replay import Item, csv_records, open_text, read_items
 from stream.score.clock import PartitionClock
 from stream.score.compose import Accepted, accept, compose, observe
 from stream.score.decode import Decoded, decode
@@ -27,6 +27,8 @@ from stream.settings import Settings
 from stream.watchlist import Watchlist
 
 CHUNK = 512
+MAXIMUM_COUNT = 1e9
+"""Of a row: more is no number of opinions."""
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 # Alerts must have time to end after the last row.
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
@@ -49,6 +51,8 @@ class Tally:
     events: int = 0
     refused: int = 0
     """Not readable, not judged, or a scored event that was there before."""
+    undated: int = 0
+    """Without a time, or dated ahead of the clock: they are counted where the stream has got to."""
     first_refusal: str | None = None
     """The file of the first of them, the reason and the detail."""
 
@@ -122,7 +126,11 @@ class Feed:
         decoded = decode(item.value, maximum_bytes=self._settings.score.maximum_event_bytes)
         if not isinstance(decoded, Decoded):
             return f"{decoded.reason.value}: {decoded.detail}"
-        time = self._place(decoded.event.time, item, datetime.now(UTC))
+        wall = datetime.now(UTC)
+        time = self._place(decoded.event.time, item, wall)
+        told = decoded.event.time
+        if told is None or told > wall + timedelta(seconds=self._settings.score.future_seconds):
+            self.tally.undated += 1
         return accept(decoded.event, decoded.text, position, time, self._watchlist)
 
     def _place(self, told: datetime | None, item: Item, wall: datetime) -> datetime:
@@ -136,36 +144,35 @@ def read_counts(file: Path) -> list[tuple[datetime, int]]:
     """Rows of a CSV file with the columns `timestamp` and `value`: when, and how many negatives until then."""
     rows: list[tuple[datetime, int]] = []
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            if not {"timestamp", "value"} <= set(reader.fieldnames or ()):
-                raise UsageError(f"{file} must have the columns timestamp and value")
-            for row in reader:
-                if None in row:
-                    raise UsageError(f"{file}, line {reader.line_num}: more fields than the columns")
-                rows.append(_count(row, file, reader.line_num))
+        with open_text(file) as lines:
+            columns, records = csv_records(lines, file)
+            if not {"timestamp", "value"} <= set(columns):
+                raise UsageError(
+                    f"{file} must have the columns timestamp and value, with a comma between them "
+                    f"(found: {', '.join(columns) or 'none'})"
+                )
+            for line, row in records:
+                rows.append(_count(row, file, line))
                 if len(rows) > 1 and rows[-1][0] < rows[-2][0]:
-                    raise UsageError(
-                        f"{file}, line {reader.line_num}: its time lies before that of the row above"
-                    )
+                    raise UsageError(f"{file}, line {line}: its time lies before that of the row above")
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"cannot read {file}: {error.strerror or error}") from error
+    except (EOFError, zlib.error, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from error
     if not rows:
         raise UsageError(f"{file} holds no row")
     return rows
 
 
-def _count(row: dict[str, str], file: Path, line: int) -> tuple[datetime, int]:
+def _count(row: dict[str, str | None], file: Path, line: int) -> tuple[datetime, int]:
     try:
         moment = _MOMENT.validate_python(row["timestamp"])
-        number = float(row["value"])
+        number = float(row["value"] or "")
     except (ValidationError, ValueError, TypeError) as error:
         raise UsageError(f"{file}, line {line}: not a time and a number: {row}") from error
     if moment >= _LATEST:
         raise UsageError(f"{file}, line {line}: {row['timestamp']} is no time of an event")
-    if number < 0 or not number.is_integer():
+    if not 0 <= number <= MAXIMUM_COUNT or not number.is_integer():
         raise UsageError(f"{file}, line {line}: {row['value']} is no count")
     return moment, int(number)
 

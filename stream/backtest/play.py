@@ -12,7 +12,8 @@ from stream.backtest.run import Backtest
 from stream.backtest.scorer import Scorer
 from stream.backtest.spacing import fitting, row_spacing
 from stream.command import UsageError
-from stream.rules import Rules, load_rules
+from stream.replay import TIME_FIELDS
+from stream.rules import Rules, RulesError, load_rules
 from stream.settings import Settings
 from stream.spikes.reason import duration
 from stream.watchlist import Watchlist, load_watchlist
@@ -46,6 +47,7 @@ def play_events(
                     tests[other].take(event.time, event.pairs, event.bundle)
                 progress.update(task, completed=feed.tally.events)
         _tell_refusals(feed.tally)
+        _tell_undated(feed.tally)
         if not lines:
             refused = f", {feed.tally.refused:,} of them refused" if feed.tally.refused else ""
             lines.append(f"{feed.tally.events:,} events{refused}")
@@ -61,6 +63,15 @@ def _tell_refusals(tally: Tally) -> None:
         raise UsageError(told)
     if tally.refused:
         click.echo(f"downtick: {told}", err=True)
+
+
+def _tell_undated(tally: Tally) -> None:
+    if not tally.undated:
+        return
+    told = f"events without a time, or with one that is still to come: {tally.undated:,} of {tally.events:,}"
+    if tally.undated + tally.refused == tally.events:
+        raise UsageError(f"{told}; name the field of their times {', '.join(TIME_FIELDS)}")
+    click.echo(f"downtick: {told}; they are counted where the others have got to", err=True)
 
 
 def _reading(settings: Settings) -> tuple[object, ...]:
@@ -81,14 +92,19 @@ def play_counts(files: Sequence[Path], settings: Sequence[Settings]) -> tuple[li
         )
         for one in settings
     ]
-    tests = [Backtest(one.spikes, _rules(one)) for one in fitted]
+    try:
+        tests = [Backtest(one.spikes, _rules(one)) for one in fitted]
+    except RulesError as error:
+        raise UsageError(
+            f"{error}\n(the rows are {duration(spacing)} apart)" if spacing else str(error)
+        ) from error
     with Progress(disable=not sys.stderr.isatty()) as progress:
         for time, subject, number in progress.track(rows, description="rows"):
             for test in tests:
                 test.count(time, subject, number)
     for test in tests:
         test.finish()
-    told = f", {duration(spacing)} apart: shorter windows are not tested"
+    told = f" ({duration(spacing)} apart: shorter windows are not tested)"
     unfit = any(one.spikes.windows_seconds[0] < spacing for one in settings)
     return tests, [f"{len(rows):,} rows{told if unfit else ''}"]
 

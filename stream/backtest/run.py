@@ -30,6 +30,8 @@ class Backtest:
         """When the latest surge of an alert that was reopened began, and when it fired."""
         self._surges: dict[tuple[str, datetime | None], Alert] = {}
         """What was told last of each surge, by its alert and when it fired."""
+        self._told_at: dict[tuple[str, datetime | None], datetime] = {}
+        """When it was first told of it, which rules may put off."""
         self._windows: dict[str, Window] = {}
 
     @property
@@ -40,6 +42,10 @@ class Backtest:
         """
         surges = self._surges.values()
         return sorted(surges, key=lambda alert: (alert.fired_at or alert.started_at, alert.subject))
+
+    def told_at(self, alert: Alert) -> datetime:
+        """When one of `alerts` was first told: later than it fired where a rule muted it until then."""
+        return self._told_at[alert.id, alert.fired_at]
 
     @property
     def length(self) -> timedelta:
@@ -107,5 +113,7 @@ class Backtest:
         surge = alert.model_copy(update=self._reopened.get(alert.id))
         place = surge.id, surge.fired_at
         told = alert.state is AlertState.FIRING and alert.muted is None
+        if told:
+            self._told_at.setdefault(place, alert.updated_at)
         if told or (alert.state is AlertState.RESOLVED and place in self._surges):
             self._surges[place] = surge

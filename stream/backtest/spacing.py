@@ -9,7 +9,8 @@ from stream.spikes.reason import duration
 from stream.spikes.settings import SpikeSettings
 
 _REGULAR = 0.9
-"""Share of the steps from row to row that must be alike."""
+"""Share of the steps from row to row that must be alike, or so many times as long: nights may be left out."""
+_TOLERANCE = 0.05
 
 
 def row_spacing(rows: Iterable[tuple[datetime, str, int]]) -> int:
@@ -26,7 +27,11 @@ def row_spacing(rows: Iterable[tuple[datetime, str, int]]) -> int:
     spacings = [0.0]
     for lengths in steps.values():
         usual = statistics.median(lengths)
-        alike = sum(abs(length - usual) < 0.01 * usual for length in lengths)
+        alike = sum(
+            abs(length - max(1, round(length / usual)) * usual) < _TOLERANCE * usual
+            for length in lengths
+            if usual
+        )
         if alike >= _REGULAR * len(lengths):
             spacings.append(usual)
     return round(max(spacings))

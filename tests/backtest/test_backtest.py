@@ -66,7 +66,7 @@ def test_a_surge_in_rows_of_an_hour_is_one_alert(tmp_path: Path) -> None:
     hour = timedelta(hours=1)
     file = counts_of(tmp_path / "acme.csv", every=hour, days=30, usual=20, surge=range(600, 606))
     result = run("--counts", file, "--out", tmp_path)
-    assert "720 rows, 1 h apart: shorter windows are not tested" in result.output
+    assert "720 rows (1 h apart: shorter windows are not tested)" in result.output
     (alert,) = json.loads((tmp_path / "alerts.json").read_text(encoding="utf-8"))
     assert datetime.fromisoformat(alert["fired_at"]) == START + 601 * hour
     # Of what is not negative nothing is known, and no share is told.
@@ -87,7 +87,7 @@ def test_a_row_of_counts_with_more_fields_than_columns_is_refused(tmp_path: Path
     file.write_text("timestamp,value\n2026-01-01 00:00:00,1,234\n", encoding="utf-8")
     result = run("--counts", "--json", file)
     assert result.exit_code == 2
-    assert f"{file}, line 2: more fields than the columns" in result.output
+    assert f"{file}, line 2: other fields than the 2 columns" in result.output
 
 
 def test_quiet_counts_alert_nothing(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_what_was_muted_is_told_when_its_quiet_hours_end_however_busy_the_stream
     test.finish()
     (alert,) = test.alerts
     assert alert.fired_at is not None
-    assert at(WEEK + 6.75) < alert.fired_at < at(WEEK + 7)
+    assert at(WEEK + 6.75) < alert.fired_at < at(WEEK + 7) <= test.told_at(alert) < at(WEEK + 7.1)
 
 
 def scored_event(number: int, time: datetime = START, **fields: object) -> dict[str, object]:
@@ -439,3 +439,38 @@ def test_a_file_name_that_is_not_utf_8_is_escaped(tmp_path: Path) -> None:
     counts = run("--counts", "--json", write_counts(tmp_path / f"{name}.csv", days=5, surge=4))
     assert counts.exit_code == 0, counts.output
     assert json.loads(counts.stdout)["subject"].startswith("\\udcd0")
+
+
+@pytest.mark.parametrize(
+    ("hours", "days", "said"),
+    [
+        (range(9, 17), range(7), "1 h apart: shorter windows are not tested"),
+        (range(9, 17), range(5), "1 h apart: shorter windows are not tested"),
+        (range(9, 10), range(5), "the rows are 24 h apart, longer than the longest"),
+    ],
+)
+def test_rows_of_office_hours_and_weekdays_are_as_far_apart_as_others(
+    tmp_path: Path, hours: range, days: range, said: str
+) -> None:
+    times = [START + timedelta(days=day, hours=hour) for day in range(28) for hour in hours]
+    rows = [f"{time},{5 + time.hour % 3}" for time in times if time.weekday() in days]
+    file = tmp_path / "acme.csv"
+    file.write_text("\n".join(["timestamp,value", *rows]), encoding="utf-8")
+    assert said in run("--counts", file, "--out", tmp_path).output
+
+
+@pytest.mark.parametrize("field", ["published_on", "time"])
+def test_a_history_whose_times_are_not_known_is_refused(
+    tiny_bundle: Bundle, tmp_path: Path, field: str
+) -> None:
+    event = {"text": "bad", field: "2099-01-01T00:00:00Z"}
+    file = tmp_path / "news.jsonl"
+    file.write_text(f"{json.dumps(event)}\n" * 3, encoding="utf-8")
+    result = run(file, "--no-cache", "--out", tmp_path, DOWNTICK_BUNDLE=str(tiny_bundle.folder))
+    assert result.exit_code == 2
+    assert "still to come: 3 of 3; name the field of their times time, timestamp" in result.output
+    with file.open("a", encoding="utf-8") as lines:
+        lines.write('{"text": "bad", "published_at": "2026-01-01T00:00:00Z"}\n')
+    result = run(file, "--no-cache", "--out", tmp_path, DOWNTICK_BUNDLE=str(tiny_bundle.folder))
+    assert result.exit_code == 0
+    assert "still to come: 3 of 4; they are counted where the others have got to" in result.output

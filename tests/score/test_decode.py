@@ -176,7 +176,6 @@ def test_no_object_ever_raises_and_what_is_accepted_can_be_written(content: dict
         (1772616645123456, "2026-03-04T09:30:45.123456Z"),
         (1772616645000000000, "2026-03-04T09:30:45Z"),
         (30_000_000_000, "2920-08-30T05:20:00Z"),
-        (20261399, "1970-08-23T12:09:59Z"),
     ],
 )
 def test_a_number_is_a_date_by_its_digits_or_a_unix_time_by_its_size(time: object, moment: str) -> None:
@@ -199,3 +198,10 @@ def test_what_is_odd_beside_the_text_costs_nobody_the_event() -> None:
         ("Acme", None),
         ("Bolt", "600519"),
     ]
+
+
+@pytest.mark.parametrize("time", [930, "0930", 46085.5, 0, -5, 10**30, "nan"])
+def test_a_number_that_can_be_no_time_of_news_is_refused(time: object) -> None:
+    rejection = decode(json.dumps({"text": "x", "time": time}).encode(), maximum_bytes=1_000)
+    assert isinstance(rejection, Rejection)
+    assert rejection.detail.startswith("time: Value error")
