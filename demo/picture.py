@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from stream.labels import ALL, ENTITY_SUBJECT
 from stream.records import Alert, AlertState, Severity, Window
-from stream.score.compose import ALL, topic_subject
-from stream.watchlist import ENTITY, Watchlist, subject_of
+from stream.score.compose import topic_subject
+from stream.watchlist import Watchlist, subject_of
 
 RECENT = timedelta(hours=6)
 DAY = timedelta(hours=24)
@@ -113,11 +114,11 @@ class Picture:
         """What people call a subject."""
         if subject == ALL:
             return "everything"
-        return self.names.get(subject) or subject.removeprefix(ENTITY).removeprefix(_TOPIC)
+        return self.names.get(subject) or subject.removeprefix(ENTITY_SUBJECT).removeprefix(_TOPIC)
 
     def title(self, subject: str) -> str:
         """The label, with the ticker where there is a name."""
-        ticker = subject.removeprefix(ENTITY)
+        ticker = subject.removeprefix(ENTITY_SUBJECT)
         return f"{self.names[subject]} ({ticker})" if subject in self.names else self.label(subject)
 
     def rows(self, count: int, cells: int) -> list[Row]:

@@ -19,6 +19,7 @@ from stream.notify.message import Message
 from stream.notify.targets import open_targets
 from stream.records import Alert, AlertState, Evidence, Severity
 from stream.settings import LoggingSettings, Settings, load_settings
+from stream.spikes.reason import told
 
 COLOURS = {Severity.YELLOW: "yellow", Severity.ORANGE: "dark_orange", Severity.RED: "red"}
 
@@ -48,7 +49,7 @@ def describe(alert: Alert) -> Text:
     line = Text(f"{alert.updated_at:%Y-%m-%d %H:%M} ")
     line.append(f"{alert.state.value:<8} {alert.severity.value:<6} ", style=colour)
     line.append(f"{alert.subject}  ", style="bold")
-    line.append(alert.reason)
+    line.append(told(alert))
     if alert.muted:
         line.append(f"  (muted by {alert.muted})", style="dim")
     return line

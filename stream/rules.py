@@ -24,6 +24,7 @@ Errors:
     RulesError  one message that names the file and every rule and key that is wrong
 """
 
+import re
 from collections.abc import Collection, Sequence
 from datetime import datetime, time
 from fnmatch import fnmatchcase
@@ -41,7 +42,7 @@ from pydantic import (
     model_validator,
 )
 
-from stream.labels import TOPIC_SUBJECT
+from stream.labels import ALL, ENTITY_SUBJECT, TOPIC_SUBJECT
 from stream.records import Alert, Moment, Severity
 from stream.spikes.calendar import ZoneName
 from stream.spikes.settings import SpikeSettings, Threshold
@@ -201,9 +202,25 @@ def load_rules(file: Path, settings: SpikeSettings, topics: Collection[str] | No
         for topic in rule.topics
         if topics is not None and topic not in topics
     ]
+    # One for a subject that there cannot be would never hold.
+    problems += [
+        f"  rules.{rule.name!r}.subjects: no subject fits {pattern!r}: "
+        f"write all, entity:TICKER or topic:NAME, with one of {', '.join(topics) or 'no topics'}"
+        for rule in rules
+        for pattern in rule.subjects
+        if topics is not None and not _may_fit(pattern, topics)
+    ]
     if problems:
         raise RulesError(_unusable(file, problems))
     return Rules(rules)
+
+
+def _may_fit(pattern: str, topics: Collection[str]) -> bool:
+    """Whether there may be a subject that the pattern fits; of companies nobody knows all."""
+    if any(fnmatchcase(subject, pattern) for subject in (ALL, *(TOPIC_SUBJECT + topic for topic in topics))):
+        return True
+    start = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
+    return start.startswith(ENTITY_SUBJECT) or (start != pattern and ENTITY_SUBJECT.startswith(start))
 
 
 def _unusable(file: Path, problems: Sequence[str]) -> str:

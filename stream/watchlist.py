@@ -19,16 +19,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from ahocorasick_rs import AhoCorasick
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from stream.labels import ENTITY_SUBJECT
 from stream.names import MAGNITUDES, SHORT_TICKER, fold, is_no_cashtag, origins, stands_alone
 from stream.records import MAXIMUM_ID_CHARACTERS, Mention
 from stream.text import normalise, simplified
-
-ENTITY = "entity:"
+from stream.yaml_file import TextLoader, read_yaml
 
 _SHARE_CLASS = re.compile(r"(?P<stem>[a-z]+)[.\-/](?P<class>[a-z])")
 _REUTERS = re.compile(r"(?P<stem>[a-z]+)\.(?:n|o|oq)")
@@ -115,7 +114,7 @@ def subject_of(mention: Mention) -> str:
     """The subject that a company is counted under: its ticker, or its name where it has none."""
     ticker = _bare(mention.ticker or "")
     # A name of invisible characters alone is left as it is: an empty one would join strangers.
-    return ENTITY + (ticker.upper() or fold(normalise(mention.name)) or mention.name)
+    return ENTITY_SUBJECT + (ticker.upper() or fold(normalise(mention.name)) or mention.name)
 
 
 def names_of(mention: Mention) -> tuple[str, ...]:
@@ -250,15 +249,8 @@ class Watchlist:
 
 def load_watchlist(file: Path) -> Watchlist:
     """Read a watch list; raise `WatchlistError` where it cannot be used."""
-    try:
-        # The base loader reads every scalar as text: a ticker may be ON, 000001 or 1e5.
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506
-    except OSError as error:
-        raise WatchlistError(f"cannot read the watch list {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise WatchlistError(f"the watch list {file} is not UTF-8: {error.reason}") from error
-    except yaml.YAMLError as error:
-        raise WatchlistError(f"the watch list {file} is not YAML: {error}") from error
+    # As text: a ticker may be ON, 000001 or 1e5.
+    content = read_yaml(file, WatchlistError, "the watch list", TextLoader)
     if not isinstance(content, dict):
         raise WatchlistError(f"the watch list {file} must hold a list under the key `entities`")
     try:

@@ -22,14 +22,14 @@ from stream.engine.engine import Engine
 from stream.engine.errors import EngineError
 from stream.explanation.evidence import EvidenceExplainer
 from stream.kafka import BrokerError, FencedError, require_topics
-from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, SENTIMENTS
+from stream.labels import ALL, ENTITY_HEAD, SENTIMENT_HEAD, SENTIMENTS
 from stream.logs import configure_logging
 from stream.metrics import EngineMetrics, NotifyMetrics, ScoreMetrics, SwitchMetrics, WatchMetrics
 from stream.notify.stage import NotifyStage
 from stream.notify.targets import open_targets
 from stream.presence import BrokerPresence
 from stream.rules import Rules, load_rules
-from stream.score.compose import ALL, topic_subject
+from stream.score.compose import topic_subject
 from stream.score.stage import ScoreStage
 from stream.settings import Settings, load_settings
 from stream.switch import BundleSwitch, Prepare, Takeover

@@ -172,6 +172,8 @@ def test_an_alert_without_any_history_does_not_claim_to_know_what_is_usual() -> 
         ("rules: [{name: d, season_zone: Wall Street}]", "'Wall Street' is no time zone"),
         ("rules: [{}]", "name: Field required"),
         ("- 1", "the file"),
+        ("rules: [{name: a}]\nrules: [{name: b}]", "the key 'rules' stands here a second time"),
+        ("rules: [{name: a, name: b}]", "the key 'name' stands here a second time"),
         (":", "is not YAML"),
         ("rules: [{name: d, mute_until: 2026-02-30T00:00:00Z}]", "is not YAML: day is out of range"),
     ],
@@ -191,6 +193,36 @@ def test_a_topic_that_no_text_can_have_is_named_where_the_topics_are_known(tmp_p
         load_rules(file, SETTINGS, ["earnings", "credit-risk"])
     assert "rules.'desk'.topics: no text has the topic 'credit_risk'" in str(caught.value)
     assert "only: earnings, credit-risk" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits"),
+    [
+        ("*", True),
+        ("all", True),
+        ("entity:*.N", True),
+        ("entity:600519.SH", True),
+        ("e*", True),
+        ("topic:*", True),
+        ("topic:earn*", True),
+        ("topic:frauds", False),
+        ("entities:*", False),
+        ("entity", False),
+        ("All", False),
+    ],
+)
+def test_a_rule_for_subjects_that_there_cannot_be_is_refused(
+    tmp_path: Path, pattern: str, *, fits: bool
+) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text(f"rules: [{{name: desk, subjects: ['{pattern}']}}]", encoding="utf-8")
+    assert len(load_rules(file, SETTINGS)) == 1
+    if fits:
+        assert len(load_rules(file, SETTINGS, ["earnings"])) == 1
+        return
+    with pytest.raises(RulesError, match=r"rules\.'desk'\.subjects: no subject fits") as caught:
+        load_rules(file, SETTINGS, ["earnings"])
+    assert "topic:NAME, with one of earnings" in str(caught.value)
 
 
 def test_a_rule_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from stream.engine.engine import Engine
 from stream.engine.tokens import BundleTokenizer
 from stream.explanation.occlusion import explain
 from stream.explanation.words import words
+from stream.labels import ENTITY_SUBJECT
 from stream.names import places
 from stream.records import Alert, AlertState, Mention
 from stream.settings import EngineSettings, ProviderSetting
 from stream.text import normalise
-from stream.watchlist import ENTITY, Watchlist, names_of, subject_of
+from stream.watchlist import Watchlist, names_of, subject_of
 
 _WORDS = 5
 _LEAST_CHANGE = 0.3
@@ -103,10 +104,10 @@ class EvidenceExplainer:
 
 def _named(subject: str, text: str) -> Names:
     """What a text names a company by that is on no list: its ticker, or the name that it has for want of one."""
-    name = subject.removeprefix(ENTITY)
+    name = subject.removeprefix(ENTITY_SUBJECT)
     # Unchecked: folded, a name may be longer than events may have it.
     names = names_of(Mention.model_construct(name=name, ticker=name if name.isupper() else None))
-    return names if subject.startswith(ENTITY) and places(text, names) else ()
+    return names if subject.startswith(ENTITY_SUBJECT) and places(text, names) else ()
 
 
 def _log_odds(probability: float) -> float:

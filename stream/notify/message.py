@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from stream.records import Alert, AlertState, Severity
+from stream.spikes.reason import told
 
 Kind = Literal["success", "warning", "failure"]
 """How a message looks where messages have colours or icons."""
@@ -26,7 +27,7 @@ def message_of(alert: Alert) -> Message | None:
     if alert.muted or alert.state is AlertState.PENDING or alert.fired_at is None:
         return None
     lines = [
-        f"{alert.updated_at:%Y-%m-%d %H:%M %Z}: {alert.reason}",
+        f"{alert.updated_at:%Y-%m-%d %H:%M %Z}: {told(alert)}",
         *(_line(one.excerpt, one.url) for one in alert.evidence),
     ]
     if alert.state is AlertState.RESOLVED:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import cast
 
 from stream.engine.judgement import Judgement, Question, Verdict
-from stream.labels import ENTITY_HEAD, SENTIMENT_HEAD, TOPIC_HEAD, TOPIC_SUBJECT, Sentiment
+from stream.labels import ALL, ENTITY_HEAD, SENTIMENT_HEAD, TOPIC_HEAD, TOPIC_SUBJECT, Sentiment
 from stream.names import places
 from stream.records import (
     Mention,
@@ -21,7 +21,6 @@ from stream.spikes.novelty import minhash
 from stream.text import language, sentence_start
 from stream.watchlist import Watchlist, names_of, subject_of
 
-ALL = "all"
 EXCERPT_CHARACTERS = 120
 MAXIMUM_URL_CHARACTERS = 300
 PROBABILITY_DIGITS = 4

@@ -1,8 +1,12 @@
 """Why an alert fires, in a sentence."""
 
+from datetime import timedelta
+
+from stream.records import Alert, AlertState
 from stream.spikes.lifecycle import Finding
 
 _TOPICS = 2
+_AT_ONCE = timedelta(minutes=1)
 
 
 def duration(seconds: int) -> str:
@@ -10,6 +14,15 @@ def duration(seconds: int) -> str:
     if seconds < 3600:
         return f"{seconds / 60:g} min"
     return f"{seconds / 3600:.3g} h"
+
+
+def told(alert: Alert) -> str:
+    """The reason of an alert's revision, with its own times where those are not of now."""
+    if alert.fired_at is None or alert.updated_at - alert.fired_at < _AT_ONCE:
+        return alert.reason
+    fired = f"fired {alert.fired_at:%Y-%m-%d %H:%M %Z}"
+    over = f"over, {fired}" if alert.state is AlertState.RESOLVED else fired
+    return f"{over}; at its height {alert.reason}"
 
 
 def _number(value: float) -> str:

@@ -1,5 +1,7 @@
 """Of which revisions of an alert people are told, and how."""
 
+from datetime import timedelta
+
 import pytest
 from alert_records import START, alert
 
@@ -43,6 +45,19 @@ def test_that_a_surge_is_over_is_told() -> None:
     message = message_of(alert("all", state=AlertState.RESOLVED, reason="it is over"))
     assert message is not None
     assert (message.title, message.body) == ("Resolved: all", "2026-03-02 12:00 UTC: it is over")
+
+
+@pytest.mark.parametrize(
+    ("state", "body"),
+    [
+        (AlertState.FIRING, "2026-03-02 14:30 UTC: fired 2026-03-02 12:00 UTC; at its height many"),
+        (AlertState.RESOLVED, "2026-03-02 14:30 UTC: over, fired 2026-03-02 12:00 UTC; at its height many"),
+    ],
+)
+def test_what_is_told_late_says_when_it_was(state: AlertState, body: str) -> None:
+    message = message_of(alert(state=state, updated_at=START + timedelta(hours=2.5)))
+    assert message is not None
+    assert message.body == body
 
 
 @pytest.mark.parametrize(

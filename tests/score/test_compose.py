@@ -7,9 +7,9 @@ import pytest
 from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 
 from stream.engine.engine import Engine
+from stream.labels import ALL
 from stream.records import MAXIMUM_ID_CHARACTERS, Mention, NewsEvent, Observation, Position, ScoredEvent
 from stream.score.compose import (
-    ALL,
     MAXIMUM_URL_CHARACTERS,
     OBSERVATIONS_PER_RECORD,
     accept,

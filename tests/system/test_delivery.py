@@ -17,8 +17,8 @@ from deliveries import START, TEXTS, events, expected
 from processes import SystemUnderTest, WorkerProcess, one_broker_is_enough
 
 from stream.bundle import Bundle
+from stream.labels import ALL
 from stream.records import AlertState, DeadLetterReason
-from stream.score.compose import ALL
 
 
 @pytest.fixture(autouse=True)
