@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS
 from training.configuration import Head
-from training.model import CheckpointError, Classifier, load_checkpoint
+from training.model import CheckpointError, Classifier, HeadShape, load_checkpoint
 
 
 def keep_layers(encoder: PreTrainedModel, count: int) -> None:
@@ -42,17 +42,32 @@ def keep_layers(encoder: PreTrainedModel, count: int) -> None:
     config.num_hidden_layers = count
 
 
-def weights_to_keep(start: Path, model: Classifier) -> dict[str, Tensor]:
-    """The weights of the checkpoint that a model began with; `CheckpointError` where they are not of its shape."""
+def weights_to_keep(start: Path, model: Classifier, heads: Sequence[HeadShape]) -> dict[str, Tensor]:
+    """The weights of the checkpoint that a model with these heads began with, by the order of their labels.
+
+    `CheckpointError` where they are not of its shape, or a head has other labels there.
+    """
     # A model is made with random weights at first: what the run draws must not hang on that.
     with torch.random.fork_rng(devices=[]):
-        earlier, _, _ = load_checkpoint(start)
+        earlier, _, description = load_checkpoint(start)
+    labels = {head.name: head.labels for head in description.heads}
     weights, own = earlier.state_dict(), model.state_dict()
     if {name: value.shape for name, value in weights.items()} != {
         name: value.shape for name, value in own.items()
     }:
         raise CheckpointError(f"the weights of {start} cannot be kept: its heads or its layers are others")
-    return weights
+    for head in heads:
+        if set(labels[head.name]) != set(head.labels):
+            raise CheckpointError(
+                f"the weights of {start} cannot be kept: {head.name} has the labels "
+                f"{', '.join(labels[head.name])} there, and not {', '.join(head.labels)}"
+            )
+        order = [labels[head.name].index(label) for label in head.labels]
+        last = earlier.last_layer(head.name)
+        with torch.no_grad():
+            last.weight.copy_(last.weight[order])
+            last.bias.copy_(last.bias[order])
+    return earlier.state_dict()
 
 
 def mix_weights(model: Classifier, start: Mapping[str, Tensor], share: float) -> None:

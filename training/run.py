@@ -184,7 +184,11 @@ def train(options: Options, *, resume: bool) -> Path:
     if checkpoint is not None:
         _require_same_rows(options.output, corpus)
     # Read before the work, which would be in vain if they did not fit.
-    start = weights_to_keep(Path(options.encoder), trainer.classifier) if options.keep_weights else {}
+    start = (
+        weights_to_keep(Path(options.encoder), trainer.classifier, prepared.description.heads)
+        if options.keep_weights
+        else {}
+    )
     if not resume:
         shutil.rmtree(options.output / "checkpoints")
     _write_preparation(options, corpus)

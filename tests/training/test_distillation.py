@@ -82,14 +82,32 @@ def test_who_answers_as_the_teachers_do_has_nothing_to_learn_from_them(root: Pat
 
 def test_a_share_of_the_weights_that_it_began_with_stays(root: Path) -> None:
     start = root / "teacher" / "model"
-    before, _, _ = load_checkpoint(start)
+    before, _, description = load_checkpoint(start)
     moved, _, _ = load_checkpoint(start)
     with torch.no_grad():
         for parameter in moved.parameters():
             parameter.add_(1.0)
-    mix_weights(moved, weights_to_keep(start, moved), 0.25)
+    mix_weights(moved, weights_to_keep(start, moved, description.heads), 0.25)
     for old, new in zip(before.parameters(), moved.parameters(), strict=True):
         torch.testing.assert_close(new, old + 0.75)
+
+
+def test_weights_are_kept_by_their_labels_and_not_by_the_order_of_these(root: Path) -> None:
+    start = root / "teacher" / "model"
+    before, _, description = load_checkpoint(start)
+    turned = [head.model_copy(update={"labels": head.labels[::-1]}) for head in description.heads]
+    kept = weights_to_keep(start, before, turned)
+    again = new_classifier(str(start), turned, dropout=0.0)
+    for name, value in again.state_dict().items():
+        assert torch.equal(kept[name], value), name
+
+
+def test_weights_of_other_labels_cannot_be_kept(root: Path) -> None:
+    start = root / "teacher" / "model"
+    model, _, description = load_checkpoint(start)
+    others = [head.model_copy(update={"labels": ["x", *head.labels[1:]]}) for head in description.heads]
+    with pytest.raises(CheckpointError, match="sentiment has the labels negative, neutral, positive there"):
+        weights_to_keep(start, model, others)
 
 
 def test_a_run_keeps_the_share_that_it_was_told_to(root: Path) -> None:
