@@ -17,8 +17,9 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from stream.bundle import ENTITY_INPUTS, TEXT_INPUTS
+from stream.bundle import Head as BundleHead
 from training.configuration import Head
-from training.model import CheckpointError, Classifier, HeadShape, load_checkpoint
+from training.model import CheckpointError, Classifier, fold_offsets, load_checkpoint
 
 
 def keep_layers(encoder: PreTrainedModel, count: int) -> None:
@@ -42,14 +43,16 @@ def keep_layers(encoder: PreTrainedModel, count: int) -> None:
     config.num_hidden_layers = count
 
 
-def weights_to_keep(start: Path, model: Classifier, heads: Sequence[HeadShape]) -> dict[str, Tensor]:
-    """The weights of the checkpoint that a model with these heads began with, by the order of their labels.
+def weights_to_keep(start: Path, model: Classifier, heads: Sequence[BundleHead]) -> dict[str, Tensor]:
+    """The weights of the checkpoint that a model with these heads began with, by the order of their labels, and
+    with the offsets that they no longer have.
 
     `CheckpointError` where they are not of its shape, or a head has other labels there.
     """
     # A model is made with random weights at first: what the run draws must not hang on that.
     with torch.random.fork_rng(devices=[]):
         earlier, _, description = load_checkpoint(start)
+    fold_offsets(earlier, description.heads, [head.name for head in heads if not head.offsets])
     labels = {head.name: head.labels for head in description.heads}
     weights, own = earlier.state_dict(), model.state_dict()
     if {name: value.shape for name, value in weights.items()} != {

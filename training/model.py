@@ -13,7 +13,7 @@ Errors:
 """
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -208,16 +208,22 @@ def load_tokenizer(name: str) -> Tokenizer:
 
 
 def new_classifier(
-    encoder: str, heads: Sequence[HeadShape], dropout: float, learning_heads: Collection[str] = ()
+    encoder: str,
+    heads: Sequence[HeadShape],
+    dropout: float,
+    learning_heads: Collection[str] = (),
+    folded: Collection[str] = (),
 ) -> Classifier:
     """A classifier on a pre-trained encoder (folder or hub name); its heads are still random.
 
     Where the folder is a checkpoint or a bundle, its encoder goes on from there, and so do the heads of the
     same name, with the labels that they had there. What will learn of an INT8 bundle is scattered (see
-    `training/restoration.py`); with `learning_heads` all else is exactly as it was.
+    `training/restoration.py`); with `learning_heads` all else is exactly as it was. Heads in `folded` have their
+    offsets in their weights: see `fold_offsets`.
     """
     if is_trained(Path(encoder)):
         earlier, _, description = load_checkpoint(Path(encoder), scattered=True)
+        fold_offsets(earlier, description.heads, folded)
         _require_same_layers(encoder, description.heads, heads)
         model = Classifier(earlier.encoder, heads, dropout)
         # The rows of the last layers stand for labels, and these may stand in another order, or be others.
@@ -253,6 +259,15 @@ def new_classifier(
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"cannot load the encoder {encoder}: {_first_line(error)}") from error
     return Classifier(pretrained, heads, dropout)
+
+
+def fold_offsets(model: Classifier, heads: Iterable[Head], names: Collection[str]) -> None:
+    """Add the offsets of the heads of these names to what their last layers do: without offsets, and with the
+    same temperature, they answer as before."""
+    with torch.no_grad():
+        for head in heads:
+            if head.name in names and head.offsets:
+                model.last_layer(head.name).bias.add_(torch.tensor(head.offsets) * head.temperature)
 
 
 def _is_of(parameter: str, heads: Collection[str]) -> bool:

@@ -74,7 +74,16 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
     heads = resolve_heads(options)
     corpus = build_corpus(options, heads)
     tokenizer = load_tokenizer(options.encoder)
-    model = new_classifier(options.encoder, heads, options.dropout, options.learning_heads)
+    fitted = _fitted(options, heads, corpus)
+    earlier = earlier_description(options.encoder)
+    described = _described(options, heads, earlier.heads if earlier else [], fitted)
+    model = new_classifier(
+        options.encoder,
+        heads,
+        options.dropout,
+        options.learning_heads,
+        folded=[head.name for head in described if not head.offsets],
+    )
     _require_positions(options, model)
     if options.layers is not None:
         keep_layers(model.encoder, options.layers)
@@ -83,8 +92,6 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         if options.teachers
         else None
     )
-    fitted = _fitted(options, heads, corpus)
-    earlier = earlier_description(options.encoder)
     pseudonyms = options.pseudonyms
     if pseudonyms is None:
         pseudonyms = earlier.pseudonyms if earlier else NO_PSEUDONYMS
@@ -95,7 +102,7 @@ def prepare(options: Options, callbacks: Iterable[TrainerCallback] = ()) -> Prep
         name=options.name,
         encoder=earlier.encoder if earlier else _encoder_name(options.encoder),
         encoder_configuration=_configuration(model.encoder),
-        heads=_described(options, heads, earlier.heads if earlier else [], fitted),
+        heads=described,
         maximum_tokens=options.maximum_tokens,
         padding_id=model.encoder.config.pad_token_id or 0,
         pseudonyms=pseudonyms,
@@ -337,16 +344,21 @@ def _described(
         if head.name in to_fit:
             found.append(untuned)
             continue
-        fitted = {"temperature", "offsets", "thresholds"}
-        if known is None or known.model_dump(exclude=fitted) != untuned.model_dump(exclude=fitted):
-            if options.learns(head.name):
-                found.append(untuned)
-                continue
+        kept = untuned
+        if known is not None and _answers_alike(known, untuned):
+            values = known.model_dump(include={"temperature", "offsets", "thresholds"})
+            kept = untuned.model_copy(update=values)
+        if kept != known and not options.learns(head.name):
             raise CheckpointError(
                 f"{head.name} is not among learning_heads, and {options.encoder} has no such head to keep as it is"
             )
-        found.append(known)
+        found.append(kept)
     return found
+
+
+def _answers_alike(one: BundleHead, other: BundleHead) -> bool:
+    """Whether what was fitted to one of them fits the other."""
+    return (one.labels, one.kind, one.scope) == (other.labels, other.kind, other.scope)
 
 
 def _encoder_name(encoder: str) -> str:

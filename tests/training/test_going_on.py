@@ -10,7 +10,8 @@ from tiny_run import configuration, make_data
 
 from training import run
 from training.configuration import Options
-from training.model import load_checkpoint, new_classifier
+from training.distillation import weights_to_keep
+from training.model import load_checkpoint, new_classifier, save_checkpoint
 
 
 def test_a_head_goes_on_by_its_labels_and_not_by_their_order(finished: Path) -> None:
@@ -58,6 +59,61 @@ def test_words_alone_teach_nothing_to_a_head_that_no_set_labels(finished: Path, 
     prepared = run.prepare(Options.model_validate(options))
     assert {name for row in prepared.corpus.rows["train"] for name in row.targets} == {"sentiment"}
     assert prepared.description.heads[1:] == before.heads[1:]
+
+
+def calibrated(finished: Path, folder: Path) -> Path:
+    """The finished checkpoint with offsets, as `downtick calibrate` fits them."""
+    model, tokenizer, description = load_checkpoint(finished / "model")
+    heads = [
+        description.heads[0].model_copy(update={"temperature": 2.0, "offsets": [1.5, -1.0, -0.5]}),
+        *description.heads[1:],
+    ]
+    save_checkpoint(folder, model, tokenizer, description.model_copy(update={"heads": heads}))
+    return folder
+
+
+@pytest.mark.parametrize("labels", [["negative", "neutral", "positive"], ["positive", "negative", "neutral"]])
+def test_a_head_that_is_fitted_anew_goes_on_from_its_offsets(
+    finished: Path, tmp_path: Path, labels: list[str]
+) -> None:
+    start = calibrated(finished, tmp_path / "calibrated")
+    options = configuration(start, make_data(tmp_path / "data"), tmp_path / "out")
+    options["heads"][0]["labels"] = labels
+    options["heads"][2] |= {"labels": labels}
+    prepared = run.prepare(Options.model_validate(options))
+    before, _, description = load_checkpoint(start)
+    head = prepared.description.heads[0]
+    assert "sentiment" in prepared.fitted
+    assert head.offsets == []
+    batch = torch.tensor([[2, 5, 9, 3]]), torch.ones((1, 4), dtype=torch.long)
+    with torch.no_grad():
+        now = prepared.trainer.classifier.eval()(*batch)["sentiment"][0] / 2.0
+        then = description.heads[0].scaled(before(*batch)["sentiment"].numpy())[0]
+    order = [description.heads[0].labels.index(label) for label in labels]
+    assert now.tolist() == pytest.approx(then[order].tolist(), abs=1e-5)
+    kept = weights_to_keep(start, prepared.trainer.classifier, prepared.description.heads)
+    assert torch.equal(kept["heads.sentiment.bias"], prepared.trainer.classifier.heads["sentiment"].bias)
+
+
+def test_a_head_that_is_not_fitted_keeps_its_offsets(finished: Path, tmp_path: Path) -> None:
+    start = calibrated(finished, tmp_path / "calibrated")
+    options = configuration(start, make_data(tmp_path / "data", rows=40), tmp_path / "out")
+    prepared = run.prepare(Options.model_validate(options))
+    before, _, description = load_checkpoint(start)
+    assert prepared.fitted == set()
+    assert prepared.description.heads == description.heads
+    assert torch.equal(prepared.trainer.classifier.heads["sentiment"].bias, before.heads["sentiment"].bias)
+
+
+def test_a_head_that_gets_layers_of_its_own_keeps_what_was_fitted_to_it(
+    finished: Path, tmp_path: Path
+) -> None:
+    options = configuration(finished / "model", make_data(tmp_path / "data", rows=40), tmp_path / "out")
+    options["heads"][2]["own_layers"] = 1
+    prepared = run.prepare(Options.model_validate(options))
+    _, _, before = load_checkpoint(finished / "model")
+    assert before.heads[2].temperature != 1.0
+    assert prepared.description.heads[2] == before.heads[2].model_copy(update={"own_layers": 1})
 
 
 @pytest.mark.parametrize("valid_share", [0.0001, 0.15])
