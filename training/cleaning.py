@@ -1,12 +1,13 @@
 """Cleaning by rule: what is dropped, what loses its label, and a report that says so."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from pydantic import BaseModel
 
-from stream.evaluation.rows import Row, Target
+from stream.evaluation.rows import Entity, Row, Target
+from stream.names import places
 from training.adapters import Reading
 from training.identity import text_key
 
@@ -28,7 +29,8 @@ class SetReport(BaseModel):
     duplicates: int = 0
     """Texts that differ from another one only in links, case or punctuation."""
     conflicts: int = 0
-    """Texts whose copies have different labels; the majority's label is kept, without one none."""
+    """Texts whose copies give them or their entities different labels; the majority's label is kept, without one
+    none."""
     unlabelled: int = 0
     """Texts that say nothing of any head, and were dropped."""
     odd_labels: dict[str, dict[str, int]] = {}
@@ -45,8 +47,11 @@ class Cleaned:
     report: dict[str, SetReport] = field(default_factory=dict)
 
 
-def clean(readings: dict[str, Reading]) -> Cleaned:
-    """Merge duplicates within each set, settle conflicts by majority, remove leaks."""
+def clean(readings: dict[str, Reading], multi: Collection[str] = ()) -> Cleaned:
+    """Merge duplicates within each set, settle conflicts by majority, remove leaks.
+
+    What copies say of heads in `multi`, of whose labels a text may have several, is united.
+    """
     cleaned = Cleaned()
     for name, reading in readings.items():
         report = SetReport(
@@ -64,9 +69,9 @@ def clean(readings: dict[str, Reading]) -> Cleaned:
             groups[text_key(row.text), row.split].append(row)
         for copies in groups.values():
             report.duplicates += len(copies) - 1
-            row, in_conflict = _merge(copies)
+            row, in_conflict = _merge(copies, multi)
             report.conflicts += in_conflict
-            if row.targets or _labels_entities(row):
+            if row.labelled:
                 cleaned.rows.append(row)
             else:
                 report.unlabelled += 1
@@ -76,21 +81,45 @@ def clean(readings: dict[str, Reading]) -> Cleaned:
     return cleaned
 
 
-def _merge(copies: list[Row]) -> tuple[Row, bool]:
+def _merge(copies: list[Row], multi: Collection[str]) -> tuple[Row, bool]:
     """One row for all copies of a text, and whether they disagreed."""
     if len(copies) == 1:
         return copies[0], False
+    targets, in_conflict = _settle([row.targets for row in copies], multi)
+    row = max(copies, key=lambda row: (_labels_entities(row), bool(row.entities)))
+    by_name: dict[str, list[Entity]] = defaultdict(list)
+    for entity in (
+        *row.entities,
+        *(entity for copy in copies if copy is not row for entity in copy.entities),
+    ):
+        by_name[entity.name].append(entity)
+    entities = []
+    for name, given in by_name.items():
+        known, disagree = _settle([entity.targets for entity in given], multi)
+        in_conflict |= disagree
+        # Places belong to the wording that they were found in.
+        spans = tuple(places(row.text, given[0].names or (name,)))
+        entities.append(replace(given[0], spans=spans, targets=known))
+    return replace(row, targets=targets, entities=tuple(entities)), in_conflict
+
+
+def _settle(given: Sequence[dict[str, Target]], multi: Collection[str]) -> tuple[dict[str, Target], bool]:
+    """Per head what the copies say, and whether any disagree: of a single head the majority's label."""
     targets: dict[str, Target] = {}
     in_conflict = False
-    for head in sorted({head for row in copies for head in row.targets}):
-        votes = Counter(row.targets[head] for row in copies if head in row.targets)
-        ranked = votes.most_common(2)
+    for head in sorted({head for known in given for head in known}):
+        said = [known[head] for known in given if head in known]
+        if head in multi:
+            targets[head] = Target(
+                frozenset().union(*(target.allowed for target in said)),
+                frozenset().union(*(target.possible for target in said)),
+            )
+            continue
+        ranked = Counter(said).most_common(2)
         in_conflict |= len(ranked) > 1
         if len(ranked) == 1 or ranked[0][1] > ranked[1][1]:
             targets[head] = ranked[0][0]
-    # Places belong to the wording that they were found in.
-    entities = max(copies, key=lambda row: (_labels_entities(row), bool(row.entities)))
-    return replace(entities, targets=targets), in_conflict
+    return targets, in_conflict
 
 
 def _labels_entities(row: Row) -> bool:

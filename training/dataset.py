@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stream.evaluation.labelled import LabelledError, read_labelled
+from stream.evaluation.labelled import LabelledError, labelled_only, read_labelled
 from stream.evaluation.rows import Row, Split, Target
 from training.adapters import DataError, Reading, read_set
 from training.cleaning import SetReport, clean, cross_set_conflicts
@@ -30,7 +30,7 @@ def build_corpus(options: Options, heads: list[Head]) -> Corpus:
     """Read and prepare every configured set. Freezes the splits in `options.splits` if new."""
     readings = {data.name: read_set(data, heads, options.data_root) for data in options.data if data.labels}
     readings |= {own_name(path): _own(path, heads, options.own_weight) for path in options.own_labels}
-    cleaned = clean(readings)
+    cleaned = clean(readings, {head.name for head in heads if head.kind == "multi"})
     path = options.splits
     frozen = Frozen.read(path) if path is not None and path.exists() else Frozen()
     known = set(frozen.sources)
@@ -83,10 +83,15 @@ def own_name(path: Path) -> str:
 
 def _own(path: Path, heads: list[Head], weight: float) -> Reading:
     try:
-        rows = read_labelled(path, heads)
+        rows = read_labelled(path, heads, bare=True)
+        labelled_only(rows, path, heads)
     except LabelledError as error:
         raise DataError(str(error)) from error
-    return Reading([replace(row, source=own_name(path), weight=weight) for row in rows], len(rows))
+    return Reading(
+        [replace(row, source=own_name(path), weight=weight) for row in rows],
+        len(rows),
+        unplaced=sum(bool(entity.targets) and not entity.spans for row in rows for entity in row.entities),
+    )
 
 
 def _split_own(own: list[Row], others: list[Row], options: Options) -> list[Row]:

@@ -73,16 +73,22 @@ def read_labelled(
                 raise LabelledError(f"{file}, line {number}: not a row: {error!r}") from error
             except ValueError as error:
                 raise LabelledError(f"{file}, line {number}: {error}") from error
-            if bare or row.targets or any(entity.targets for entity in row.entities):
-                rows.append(row)
+            rows.append(row)
     except OSError as error:
         raise LabelledError(f"cannot read {file}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise LabelledError(f"{file} cannot be read: {error}") from error
     if not rows:
-        wanted = "" if bare else f" with a label of {', '.join(head.name for head in heads)}"
-        raise LabelledError(f"{file} holds no row{wanted}")
-    return rows
+        raise LabelledError(f"{file} holds no row")
+    return rows if bare else labelled_only(rows, file, heads)
+
+
+def labelled_only(rows: Sequence[Row], file: Path, heads: Sequence[HeadShape]) -> list[Row]:
+    """The rows with any label; `LabelledError` where none of the `file` has one."""
+    found = [row for row in rows if row.labelled]
+    if not found:
+        raise LabelledError(f"{file} holds no row with a label of {', '.join(head.name for head in heads)}")
+    return found
 
 
 def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -60,6 +60,11 @@ class Row:
     weight: float = 1.0
     entities: tuple[Entity, ...] = ()
 
+    @property
+    def labelled(self) -> bool:
+        """Whether anything is known of it or of its entities."""
+        return bool(self.targets) or any(entity.targets for entity in self.entities)
+
     def with_split(self, split: Split) -> "Row":
         return replace(self, split=split)
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream.evaluation.rows import Entity, Row, Split, Target
+from stream.names import places
 from training.adapters import Reading
 from training.cleaning import clean, cross_set_conflicts
 from training.identity import text_key
@@ -54,6 +55,50 @@ def test_of_copies_the_one_that_labels_its_companies_is_kept() -> None:
     assert clean({"set": Reading(copies, read=3)}).rows == copies[2:]
     texts = [replace(row("Acme falls"), entities=entities) for entities in companies[:2]]
     assert clean({"set": Reading(texts, read=2)}).rows == texts[1:]
+
+
+def about(text: str, **labels: str) -> Row:
+    """A row with a label for each company."""
+    entities = (
+        Entity(
+            name,
+            tuple(places(text, [name])),
+            {"entity_sentiment": Target(frozenset({label}), ALL)},
+        )
+        for name, label in labels.items()
+    )
+    return Row(text, "set", "en", entities=tuple(entities))
+
+
+def test_copies_that_label_different_companies_of_a_text_are_one_row_of_all() -> None:
+    text = "Acme sues Bolt"
+    copies = [about(text, Acme="positive"), about("Acme sues Bolt!", Bolt="negative")]
+    cleaned = clean({"set": Reading(copies, read=2)})
+    assert cleaned.rows == [about(text, Acme="positive", Bolt="negative")]
+    assert cleaned.report["set"].conflicts == 0
+
+
+def test_of_conflicting_labels_of_a_company_the_majority_is_kept() -> None:
+    labels = ["positive", "negative", "negative"]
+    text = "Acme sues Bolt"
+    cleaned = clean({"set": Reading([about(text, Acme=label) for label in labels], read=3)})
+    assert cleaned.rows == [about(text, Acme="negative")]
+    assert cleaned.report["set"].conflicts == 1
+    tied = clean({"set": Reading([about(text, Acme=label) for label in labels[:2]], read=2)})
+    assert (tied.rows, tied.report["set"].unlabelled) == ([], 1)
+
+
+def test_what_copies_say_of_topics_is_united() -> None:
+    topics = frozenset({"earnings", "people", "capital"})
+    copies = [
+        Row("Results, new chief", "set", "en", {"topics": Target(frozenset(named), topics)})
+        for named in (["earnings"], ["people"], [])
+    ]
+    cleaned = clean({"set": Reading(copies, read=3)}, {"topics"})
+    assert [item.targets["topics"] for item in cleaned.rows] == [
+        Target(frozenset({"earnings", "people"}), topics)
+    ]
+    assert cleaned.report["set"].conflicts == 0
 
 
 def test_a_text_whose_companies_have_no_label_is_unlabelled() -> None:

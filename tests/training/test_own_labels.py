@@ -50,6 +50,42 @@ def test_own_labels_are_a_further_set_of_more_weight(tmp_path: Path) -> None:
     assert {text: now[text] for text in splits} == splits, "no row ever changes its split"
 
 
+def test_own_rows_that_say_nothing_and_companies_that_are_not_in_their_text_are_counted(
+    tmp_path: Path,
+) -> None:
+    records = [{"text": f"borealis word{number} loss", "sentiment": "negative"} for number in range(20)]
+    records += [{"text": f"cobalt word{number} loss", "sentimnt": "negative"} for number in range(10)]
+    away = {"entities": [{"name": "dynamo", "sentiment": "negative"}, {"name": "acme"}]}
+    records += [{"text": f"no name word{number}"} | away for number in range(5)]
+    labels = write_jsonl(tmp_path / "labels.jsonl", records)
+    values = configuration(
+        tmp_path / "none", make_data(tmp_path / "data"), tmp_path / "out", own_labels=[str(labels)]
+    )
+    options = Options.model_validate(values)
+    report = build_corpus(options, resolve_heads(options)).cleaning["own labels: labels"]
+    assert (report.read, report.unlabelled, report.unplaced_entities, report.kept) == (35, 10, 5, 25)
+
+
+def test_several_own_rows_of_a_text_teach_all_that_they_say(tmp_path: Path) -> None:
+    text = "acme sues borealis"
+    records = [
+        {"text": text, "topics": ["money"], "entities": [{"name": "acme", "sentiment": "positive"}]},
+        {"text": text, "topics": ["crime"], "entities": [{"name": "borealis", "sentiment": "negative"}]},
+    ]
+    labels = write_jsonl(tmp_path / "labels.jsonl", records)
+    values = configuration(
+        tmp_path / "none", make_data(tmp_path / "data"), tmp_path / "out", own_labels=[str(labels)]
+    )
+    options = Options.model_validate(values)
+    corpus = build_corpus(options, resolve_heads(options))
+    [own] = [row for rows in corpus.rows.values() for row in rows if row.source == "own labels: labels"]
+    assert own.targets["topics"].allowed == {"money", "crime"}
+    assert [(one.name, *one.targets["entity_sentiment"].allowed) for one in own.entities] == [
+        ("acme", "positive"),
+        ("borealis", "negative"),
+    ]
+
+
 def test_own_labels_that_cannot_be_read_end_in_one_message(tmp_path: Path) -> None:
     labels = write_jsonl(tmp_path / "labels.jsonl", [{"text": "x", "sentiment": "awful"}])
     options = configuration(tmp_path / "none", make_data(tmp_path / "data"), tmp_path / "out")
