@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from pydantic import ValidationError
 
@@ -183,15 +183,15 @@ def _compares(text: str, figures: Sequence[str]) -> bool:
 
 def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """The records of a `.jsonl` or `.csv` file, packed (`.gz`) or not; `DataError` names file and line."""
-    packed = path.suffix == ".gz"
+    packed = path.suffix.lower() == ".gz"
     try:
         with (
             gzip.open(path, "rt", encoding="utf-8-sig", newline="")
             if packed
             else path.open(encoding="utf-8-sig", newline="") as file
         ):
-            if (path.with_suffix("") if packed else path).suffix == ".csv":
-                yield from csv.DictReader(file, columns)
+            if (path.with_suffix("") if packed else path).suffix.lower() == ".csv":
+                yield from _csv_records(file, path, columns)
                 return
             for number, line in enumerate(file, start=1):
                 record = json.loads(line) if line.strip() else None
@@ -208,6 +208,18 @@ def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[d
         raise DataError(f"{path}, line {number} is not JSON: {error}") from error
     except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _csv_records(file: TextIO, path: Path, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
+    reader = csv.DictReader(file, columns)
+    for record in reader:
+        # Most often of commas in a text without quotes, which would be cut there.
+        if any(record.get(None, ())):
+            raise DataError(
+                f"{path}, line {reader.line_num}: more cells than the {len(reader.fieldnames or ())} columns; "
+                "put a text with commas in quotes"
+            )
+        yield record
 
 
 def _added_labels(path: Path) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,8 @@ A user's row is a JSON object a line, or a line of CSV:
                                         in CSV as JSON; one without a label is read, and judged by nothing
     source: desk                        under which figures are grouped, by default the file's name
 
+What is null or empty says nothing; an empty list says that a text has no label of a head like `topics`.
+
 Errors:
     LabelledError   a line cannot be used; the message says which, why, and what there is
 """
@@ -96,10 +98,13 @@ def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if file.suffix.lower() == ".csv":
             reader = csv.DictReader(lines)
             for record in reader:
-                yield (
-                    reader.line_num,
-                    {key: value for key, value in record.items() if value not in (None, "")},
-                )
+                # Most often of commas in a text without quotes, which would be cut there.
+                if any(record.get(None, ())):
+                    raise LabelledError(
+                        f"{file}, line {reader.line_num}: more cells than the {len(reader.fieldnames or ())} "
+                        "columns; put a text with commas in quotes"
+                    )
+                yield reader.line_num, _given(record)
             return
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -110,14 +115,22 @@ def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 raise LabelledError(f"{file}, line {number}: not JSON: {error}") from error
             if not isinstance(record, dict):
                 raise LabelledError(f"{file}, line {number}: a JSON object is wanted")
-            yield number, record
+            yield number, _given(record)
+
+
+def _given(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What is said: a cell that is empty, or null, says nothing."""
+    return {name: value for name, value in record.items() if name is not None and value not in (None, "")}
 
 
 def _row(
     record: Mapping[str, Any], heads: Sequence[HeadShape], source: str, watchlist: Watchlist | None
 ) -> Row:
-    parts = [record[name] for name in ("title", "text") if record.get(name)]
-    text = normalise("\n".join(parts))
+    parts = {name: record[name] for name in ("title", "text") if name in record}
+    wrong = [name for name, part in parts.items() if not isinstance(part, str)]
+    if wrong:
+        raise ValueError(f"`{wrong[0]}` must be a text, not {str(parts[wrong[0]])[:80]!r}")
+    text = normalise("\n".join(parts.values()))
     if not text:
         raise ValueError("it has no text")
     of_texts = [head for head in heads if head.scope == "text"]
@@ -128,7 +141,9 @@ def _row(
         spans = tuple(places(text, forms))
         entities.append(Entity(entity["name"], spans, _targets(entity, of_entities), forms))
     targets = _targets(record, {head.name: head for head in of_texts})
-    return Row(text, str(record.get("source") or source), language(text), targets, entities=tuple(entities))
+    # A lone surrogate, which only the escaped form of JSON can hold, cannot be printed.
+    source = str(record.get("source", source)).encode("utf-8", "backslashreplace").decode()
+    return Row(text, source, language(text), targets, entities=tuple(entities))
 
 
 def _entities(given: Any) -> list[dict[str, Any]]:
@@ -141,7 +156,13 @@ def _entities(given: Any) -> list[dict[str, Any]]:
         raise ValueError(
             f"`entities` must be a list of objects, such as {_ENTITIES}, not {str(given)[:80]!r}"
         )
-    return given
+    named = [_given(entity) for entity in given]
+    nameless = [entity for entity in named if not isinstance(entity.get("name"), str)]
+    if nameless:
+        raise ValueError(
+            f"one of `entities` has no name: {str(nameless[0])[:80]}; such as {_ENTITIES} is wanted"
+        )
+    return named
 
 
 def _targets(record: Mapping[str, Any], heads: Mapping[str, HeadShape]) -> dict[str, Target]:
@@ -162,8 +183,11 @@ def _targets(record: Mapping[str, Any], heads: Mapping[str, HeadShape]) -> dict[
 
 
 def _labels(value: Any, head: HeadShape) -> Iterable[str]:
-    several = value.split(SEPARATOR) if isinstance(value, str) else value
-    given = [value] if head.kind == "single" else list(several)
+    given = [value]
+    if head.kind == "multi":
+        given = value.split(SEPARATOR) if isinstance(value, str) else value
+        if not isinstance(given, list):
+            raise ValueError(f"{head.name} must be a list of labels, not {value!r}")
     wrong = [label for label in given if label not in head.labels]
     if wrong:
         raise ValueError(f"{head.name} has no label {wrong[0]!r}, only {', '.join(head.labels)}")

@@ -187,6 +187,27 @@ def test_csv_is_read_too(bundle: Bundle, tmp_path: Path) -> None:
     assert rows[1].targets["topics"].allowed == {"earnings", "markets"}
 
 
+def test_what_is_null_or_empty_is_unlabelled(bundle: Bundle, tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "rows.jsonl",
+        {"text": "bad", "sentiment": None, "topics": None, "negative": True, "title": None, "source": None},
+        {"text": "good", "sentiment": "", "topics": [], "negative": ""},
+        {"text": "a day", "sentiment": "neutral", "topics": "", "entities": None},
+        {"text": "Acme", "entities": [{"name": "Acme", "sentiment": None, "negative": False}]},
+    )
+    rows = read_labelled(file, bundle.manifest.heads)
+    assert [sorted(row.targets) for row in rows] == [["sentiment"], ["topics"], ["sentiment"], []]
+    assert rows[3].entities[0].targets["entity_sentiment"].allowed == {"neutral", "positive"}
+    assert {row.source for row in rows} == {"rows"}
+
+
+def test_a_text_that_commas_would_cut_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("sentiment,text\nnegative,bad,\nnegative,a loss, and a fine\n", encoding="utf-8")
+    with pytest.raises(LabelledError, match=r"line 3: more cells than the 2 columns; put a text with commas"):
+        read_labelled(file, bundle.manifest.heads)
+
+
 def test_companies_in_a_csv_are_json(bundle: Bundle, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     entities = '"[{""name"": ""Acme"", ""sentiment"": ""positive""}]"'
@@ -200,9 +221,15 @@ def test_companies_in_a_csv_are_json(bundle: Bundle, tmp_path: Path) -> None:
 
 
 def test_a_source_is_shown_as_it_is_written(bundle: Bundle, tmp_path: Path) -> None:
-    rows = [{"text": "bad", "sentiment": "negative", "source": source} for source in ("[/desk]", "desk[a]")]
-    shown = run("evaluate", "--bundle", bundle.folder, "--data", write(tmp_path / "rows.jsonl", *rows))
+    rows = [
+        {"text": "bad", "sentiment": "negative", "source": source}
+        for source in ("[/desk]", "desk[a]", "desk \ud800")
+    ]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    shown = run("evaluate", "--bundle", bundle.folder, "--data", file)
     assert shown.exit_code == 0, shown.output
+    assert r"desk \ud800" in shown.output
     assert "[/desk]" in shown.output
     assert "desk[a]" in shown.output
 
@@ -213,12 +240,13 @@ def test_a_source_is_shown_as_it_is_written(bundle: Bundle, tmp_path: Path) -> N
         ('{"text": "x", "sentiment": "sad"}', "line 1: sentiment has no label 'sad', only negative"),
         ('{"text": "x", "negative": "maybe"}', "line 1: `negative` must be true or false"),
         ('{"sentiment": "negative"}', "line 1: it has no text"),
-        ('{"text": 5, "sentiment": "negative"}', "line 1: not a row"),
+        ('{"text": 5, "sentiment": "negative"}', "line 1: `text` must be a text, not '5'"),
+        ('{"text": "x", "topics": 5}', "line 1: topics must be a list of labels, not 5"),
         ("nonsense", "line 1: not JSON"),
         ("[" * 100_000, "line 1: not JSON"),
         ("[1]", "line 1: a JSON object is wanted"),
         ('{"text": "x"}', "holds no row with a label of sentiment"),
-        ('{"text": "x", "entities": [{"sentiment": "negative"}]}', "line 1: not a row"),
+        ('{"text": "x", "entities": [{"sentiment": "negative"}]}', "line 1: one of `entities` has no name"),
         ('{"text": "x", "entities": {"Acme": "positive"}}', "line 1: `entities` must be a list of objects"),
         ('{"text": "x", "entities": ["Acme"]}', "line 1: `entities` must be a list of objects"),
     ],

@@ -50,6 +50,25 @@ def test_csv_is_read_like_jsonl(tmp_path: Path) -> None:
     assert row.targets["sentiment"] == Target(frozenset({"positive"}), ALL)
 
 
+@pytest.mark.parametrize("columns", [None, ["mood", "body"]])
+def test_a_csv_row_that_commas_would_cut_is_refused(tmp_path: Path, columns: list[str] | None) -> None:
+    header = "" if columns else "mood,body\n"
+    lines = f"{header}up,profits rise,\nup,profits rise, again\n"
+    (tmp_path / "set.CSV").write_text(lines, encoding="utf-8")
+    data = DataSet(
+        name="set",
+        files={"train": Path("set.CSV")},
+        text="body",
+        columns=columns,
+        licence="MIT",
+        labels={"sentiment": LabelSource(column="mood", values={"up": "positive"})},
+    )
+    with pytest.raises(
+        DataError, match=f"line {3 - bool(columns)}: more cells than the 2 columns; put a text"
+    ):
+        read_set(data, [SENTIMENT], tmp_path)
+
+
 def test_entities_that_agree_give_the_text_their_label_and_others_give_none(tmp_path: Path) -> None:
     reading = read(
         tmp_path,
