@@ -17,16 +17,16 @@ from typing import Any, TextIO
 from pydantic import ValidationError
 
 from stream.comparisons import comparisons
+from stream.evaluation.identity import text_key
 from stream.evaluation.rows import Entity, Row, Split, Target
 from stream.names import places
 from stream.text import language, normalise, plain
 from training.configuration import DataSet, Head, LabelSource
-from training.identity import text_key
 from training.patterns import Pattern, fill
 from training.taxonomy import Silence
 
 KEY = "key"
-"""Column of a file of labels: whose they are, as `training.identity.text_key` has it."""
+"""Column of a file of labels: whose they are, as `stream.evaluation.identity.text_key` has it."""
 
 csv.field_size_limit(16 * 1024 * 1024)
 

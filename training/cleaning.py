@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import BaseModel
 
+from stream.evaluation.identity import text_key
 from stream.evaluation.rows import Entity, Row, Target
 from stream.names import places
 from training.adapters import Reading
-from training.identity import text_key
 
 
 class SetReport(BaseModel):

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stream.evaluation.identity import text_key
 from stream.evaluation.labelled import LabelledError, labelled_only, read_labelled
 from stream.evaluation.rows import Row, Split, Target
 from training.adapters import DataError, Reading, read_set
 from training.cleaning import SetReport, clean, cross_set_conflicts
 from training.configuration import Head, Options
-from training.identity import text_key
 from training.splits import Frozen, split_rows
 
 

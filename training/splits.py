@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from stream.evaluation.identity import text_key
 from stream.evaluation.rows import Row, Split
-from training.identity import text_key
 
 
 class SplitError(Exception):

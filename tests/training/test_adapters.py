@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from tiny_run import write_jsonl
 
+from stream.evaluation.identity import text_key
 from stream.evaluation.rows import Target, read_rows, write_rows
 from training.adapters import DataError, read_set
 from training.configuration import DataSet, Head, LabelSource
-from training.identity import text_key
 from training.taxonomy import Taxonomy
 
 SENTIMENT = Head(name="sentiment", kind="single", labels=("negative", "neutral", "positive"))

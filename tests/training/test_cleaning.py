@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream.evaluation.identity import text_key
 from stream.evaluation.rows import Entity, Row, Split, Target
 from stream.names import places
 from training.adapters import Reading
 from training.cleaning import clean, cross_set_conflicts
-from training.identity import text_key
 from training.splits import Frozen, SplitError, split_rows
 
 ALL = frozenset({"negative", "neutral", "positive"})

@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 from tiny_run import write_jsonl
 
+from stream.evaluation.identity import text_key
 from stream.evaluation.rows import Row
 from training.adapters import DataError, Reading, read_set
 from training.configuration import DataSet, Head
-from training.identity import text_key
 from training.patterns import Pattern, fill
 
 HEADS = [
