@@ -13,8 +13,13 @@ from rich.text import Text
 
 from stream.bundle import Bundle, load_bundle, require_replaceable
 from stream.command import UsageError, bundle_option, config_option, make_folder, reports_errors
-from stream.evaluation.calibrated import calibrated_heads, write_calibrated
-from stream.evaluation.labelled import LabelledError, read_labelled
+from stream.evaluation.calibrated import calibrated_heads, moved_with, write_calibrated
+from stream.evaluation.labelled import (
+    LabelledError,
+    labelled_only,
+    read_labelled,
+    require_known_labels,
+)
 from stream.evaluation.prediction import Logits, predict_rows
 from stream.evaluation.rows import Row
 from stream.evaluation.summary import summarise
@@ -90,6 +95,8 @@ def calibrate(file: Path, bundle: Path | None, out: Path, *, anyway: bool, confi
 
     Moves the boundaries between labels, above all where neutral ends: a temperature and an offset per label.
     What that brings is measured by cross-validation and printed; the new bundle has a hash of its own.
+    Where too few companies are labelled, the head over companies moves with that over texts, and nothing
+    measures what that brings.
     """
     out = out.absolute()
     make_folder(out.parent)
@@ -109,6 +116,8 @@ def calibrate(file: Path, bundle: Path | None, out: Path, *, anyway: bool, confi
                 *(_figure(figures[key]) for key in ("accuracy", "macro_f1", "log_loss")),
             )
     Console().print(table)
+    for sentence in moved_with(before.manifest.heads, heads, changes):
+        click.echo(f"{sentence}: label companies, under `entities`, to know", err=True)
     worse = [change.head for change in changes if not change.helps]
     if worse and not anyway:
         raise UsageError(
@@ -122,10 +131,15 @@ def calibrate(file: Path, bundle: Path | None, out: Path, *, anyway: bool, confi
 def _predicted(folder: Path | None, file: Path, settings: Settings) -> tuple[Bundle, list[Row], Logits]:
     bundle = load_bundle(folder or settings.bundle)
     watchlist = load_watchlist(settings.watchlist) if settings.watchlist else None
+    heads = bundle.manifest.heads
     try:
-        rows = read_labelled(file, bundle.manifest.heads, watchlist=watchlist)
+        every = read_labelled(file, heads, bare=True, watchlist=watchlist)
+        rows = labelled_only(every, file, heads)
+        require_known_labels(rows, file, heads)
     except LabelledError as error:
         raise UsageError(str(error)) from error
+    if len(rows) < len(every):
+        click.echo(f"{len(every) - len(rows)} of {len(every)} rows have no label and are left out", err=True)
     return bundle, rows, predict_rows(bundle, settings.engine, rows)
 
 

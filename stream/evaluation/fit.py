@@ -6,6 +6,7 @@ scores with one slope for all labels (bias-corrected temperature scaling, Alexan
 priors around what the bundle has. The cost is convex, and Newton's method finds its minimum in a few steps.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,18 +79,20 @@ def fit(scores: Floats, gold: NDArray[np.int64], possible: Bools) -> Fit:
     return Fit(max(float(theta[0]), LOWEST_SLOPE), shift)
 
 
-def folds(gold: NDArray[np.int64], count: int = FOLDS) -> NDArray[np.int64]:
-    """A fold for each row, in turn within each label, so that every fold has its share of all."""
-    places = np.zeros(len(gold), dtype=np.int64)
+def folds(gold: NDArray[np.int64], keys: Sequence[str], count: int = FOLDS) -> NDArray[np.int64]:
+    """A fold for each row, in turn within each label, so that every fold has its share of all; those of the same
+    text, by its key, are in one."""
+    place: dict[str, int] = {}
     for label in np.unique(gold):
-        members = np.flatnonzero(gold == label)
-        places[members] = np.arange(len(members)) % count
-    return places
+        new = dict.fromkeys(keys[index] for index in np.flatnonzero(gold == label).tolist())
+        texts = [key for key in new if key not in place]
+        place |= {key: number % count for number, key in enumerate(texts)}
+    return np.array([place[key] for key in keys], dtype=np.int64)
 
 
-def cross_fitted(scores: Floats, gold: NDArray[np.int64], possible: Bools) -> Floats:
-    """Each row's scores by a fit to the other folds: what to expect of rows that were not fitted to."""
-    place = folds(gold)
+def cross_fitted(scores: Floats, gold: NDArray[np.int64], possible: Bools, keys: Sequence[str]) -> Floats:
+    """Each row's scores by a fit to the other folds: what to expect of texts that were not fitted to."""
+    place = folds(gold, keys)
     result = scores.copy()
     for number in np.unique(place):
         held_out = place == number

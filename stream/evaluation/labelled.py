@@ -93,6 +93,26 @@ def labelled_only(rows: Sequence[Row], file: Path, heads: Sequence[HeadShape]) -
     return found
 
 
+def require_known_labels(rows: Sequence[Row], file: Path, heads: Sequence[HeadShape]) -> None:
+    """Raise `LabelledError` where rows that training wrote have labels that their heads do not know."""
+    told: dict[str, set[str]] = {}
+    for row in rows:
+        for targets in (row.targets, *(entity.targets for entity in row.entities)):
+            for name, target in targets.items():
+                told.setdefault(name, set()).update(target.possible)
+    wanted = {head.name: head.labels for head in heads}
+    strange = [name for name in told if name in wanted and told[name].isdisjoint(wanted[name])]
+    if told.keys().isdisjoint(wanted):
+        strange = list(told)
+    if strange:
+        found = "; ".join(f"of {name}: {', '.join(sorted(told[name]))}" for name in strange)
+        known = "; ".join(f"of {name}: {', '.join(labels)}" for name, labels in wanted.items())
+        raise LabelledError(
+            f"{file} has labels that the bundle does not know, {found}; it knows, {known}: give rows with these, "
+            "or the bundle that was trained with those"
+        )
+
+
 def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         if file.suffix.lower() == ".csv":

@@ -11,7 +11,7 @@ from stream.bundle import Bundle, load_bundle, write_manifest
 from stream.cli import main
 from stream.evaluation.calibrated import Change
 from stream.evaluation.labelled import LabelledError, read_labelled
-from stream.evaluation.rows import write_rows
+from stream.evaluation.rows import Row, Target, write_rows
 from stream.pseudonyms import Pseudonyms
 
 
@@ -103,7 +103,7 @@ def test_a_company_that_the_text_has_not_is_judged_as_the_text_is_and_teaches_it
     found = json.loads(run("evaluate", "--bundle", tmp_path / "a", "--data", file, "--json").output)
     assert found["heads"]["entity_sentiment"]["all"]["accuracy"] == 1.0
     refused = run("calibrate", file, "--bundle", tmp_path / "a", "--out", tmp_path / "b")
-    assert "at least 20 rows with different labels are needed, there are 0" in refused.output
+    assert "there are, of sentiment: 0 (rows: none); of entity_sentiment: 0 (rows: none)" in refused.output
 
 
 def test_texts_without_any_label_count_only_where_bare_ones_are_of_use(
@@ -328,8 +328,60 @@ def test_too_few_rows_fit_nothing(bundle: Bundle, tmp_path: Path) -> None:
     file = write(tmp_path / "desk.jsonl", *moved(3))
     result = run("calibrate", file, "--bundle", bundle.folder, "--out", tmp_path / "fitted")
     assert result.exit_code != 0
-    assert "at least 20 rows with different labels are needed, there are 9" in result.output
+    assert "at least 20 texts that have a label, and two labels among them, are needed" in result.output
+    assert "there are, of sentiment: 9 (rows: 6 negative, 3 positive);" in result.output
     assert not (tmp_path / "fitted").exists()
+
+
+def test_rows_of_one_label_or_that_only_rule_one_out_fit_nothing_and_that_is_said(
+    bundle: Bundle, tmp_path: Path
+) -> None:
+    rows: list[dict[str, object]] = [
+        {"text": f"bad {number}", "sentiment": "negative"} for number in range(40)
+    ]
+    rows += [{"text": f"day {number}", "negative": False} for number in range(30)]
+    file = write(tmp_path / "desk.jsonl", *rows)
+    result = run("calibrate", file, "--bundle", bundle.folder, "--out", tmp_path / "fitted")
+    assert result.exit_code != 0
+    assert (
+        "of sentiment: 40 (rows: 40 negative, and 30 rows that only rule labels out, such as `negative: false`)"
+        in result.output
+    )
+
+
+def test_copies_of_a_text_do_not_make_up_for_other_texts(bundle: Bundle, tmp_path: Path) -> None:
+    file = write(tmp_path / "desk.jsonl", *(moved(5) * 4))
+    result = run("calibrate", file, "--bundle", bundle.folder, "--out", tmp_path / "fitted")
+    assert result.exit_code != 0
+    assert "there are, of sentiment: 15 (rows: 40 negative, 20 positive)" in result.output
+
+
+def test_the_head_that_moves_unmeasured_is_named(bundle: Bundle, tmp_path: Path) -> None:
+    file = write(tmp_path / "desk.jsonl", *moved(20))
+    result = run("calibrate", file, "--bundle", bundle.folder, "--out", tmp_path / "fitted")
+    said = "entity_sentiment moves with sentiment, and no rows measure what that brings"
+    assert said in result.stderr
+    assert said in (tmp_path / "fitted" / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
+def test_rows_that_say_nothing_are_counted(bundle: Bundle, tmp_path: Path) -> None:
+    rows = [{"text": "bad day", "sentiment": "negative"}, {"text": "good day", "sentimnt": "positive"}]
+    file = write(tmp_path / "desk.jsonl", *rows)
+    result = run("evaluate", "--bundle", bundle.folder, "--data", file, "--json")
+    assert result.stderr == "1 of 2 rows have no label and are left out\n"
+    assert json.loads(result.stdout)["heads"]["sentiment"]["all"]["rows"] == 1
+
+
+@pytest.mark.parametrize("head", ["sentiment", "stance"])
+def test_rows_with_labels_that_the_bundle_does_not_know_are_refused(
+    bundle: Bundle, tmp_path: Path, head: str
+) -> None:
+    target = Target(frozenset({"bearish"}), frozenset({"bearish", "bullish"}))
+    write_rows(tmp_path / "test.jsonl", [Row("bad day", "desk", "en", {head: target})])
+    result = run("evaluate", "--bundle", bundle.folder, "--data", tmp_path / "test.jsonl")
+    assert result.exit_code == 2
+    assert f"labels that the bundle does not know, of {head}: bearish, bullish; it knows," in result.output
+    assert "of sentiment: negative, neutral, positive;" in result.output
 
 
 def test_a_fit_by_which_fewer_labels_are_right_is_no_help_however_probable_they_are() -> None:

@@ -67,18 +67,30 @@ def test_the_head_gives_what_the_fit_says() -> None:
     np.testing.assert_allclose(softmax(after), softmax(found.slope * before + found.shift), atol=2e-4)
 
 
+def different(count: int) -> list[str]:
+    """Keys of so many texts."""
+    return [str(number) for number in range(count)]
+
+
+def test_copies_of_a_text_are_in_one_fold_also_where_their_labels_differ() -> None:
+    place = folds(np.array([0, 1, 0, 1, 1, 0, 1, 1]), ["a", "b", "a", "c", "a", "d", "b", "e"])
+    assert place[0] == place[2] == place[4]
+    assert place[1] == place[6]
+    assert np.unique(place[[1, 3, 7]]).size == 3
+
+
 def test_every_fold_has_its_share_of_every_label() -> None:
-    place = folds(np.array([0] * 10 + [1] * 5 + [2] * 7))
+    place = folds(np.array([0] * 10 + [1] * 5 + [2] * 7), different(22))
     assert [np.bincount(place[:10]).tolist(), np.bincount(place[10:15]).tolist()] == [[2] * 5, [1] * 5]
 
 
 def test_a_row_is_never_judged_by_a_fit_to_itself() -> None:
     scores, gold, possible = sample(100, 1.0, [0.0, -1.0, 0.0])
-    fitted = cross_fitted(scores, gold, possible)
+    fitted = cross_fitted(scores, gold, possible, different(100))
     changed = gold.copy()
     changed[7] = (changed[7] + 1) % 3
     # The label of row 7 has no part in its own scores, as long as the folds stay the same.
-    place = folds(gold)
+    place = folds(gold, different(100))
     held_out = place == place[7]
     again = fit(scores[~held_out], changed[~held_out], possible[~held_out])
     np.testing.assert_allclose(fitted[7], again.slope * scores[7] + again.shift)
