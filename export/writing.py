@@ -35,7 +35,7 @@ from stream.evaluation.rows import Row
 from training.encoding import encode_rows
 from training.model import load_checkpoint
 from training.prediction import predict
-from training.run import TEST_ROWS, VALID_ROWS
+from training.resumption import HELD_OUT
 
 BATCH_SIZE = 64
 
@@ -47,11 +47,11 @@ class ExportError(Exception):
 def find_evaluation(checkpoint: Path) -> list[Path]:
     """The rows of the run that the checkpoint belongs to, which it was not trained on: test, then validation."""
     for folder in list(checkpoint.resolve().parents)[:2]:
-        if (folder / TEST_ROWS).is_file():
-            files = [folder / TEST_ROWS, folder / VALID_ROWS]
+        if (folder / HELD_OUT["test"]).is_file():
+            files = [folder / HELD_OUT["test"], folder / HELD_OUT["valid"]]
             return [file for file in files if file.is_file() and file.stat().st_size]
     raise ExportError(
-        f"no {TEST_ROWS} beside {checkpoint}; name a file of rows to judge by with --evaluation"
+        f"no {HELD_OUT['test']} beside {checkpoint}; name a file of rows to judge by with --evaluation"
     )
 
 

@@ -21,6 +21,8 @@ from stream.evaluation.scores import masks, softmax
 from training.dataset import Corpus
 from training.model import Description
 
+REPORT = "report.json"
+PAGE = "report.html"
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem;
        color: #1c2430; }
@@ -95,10 +97,8 @@ def write_report(
         "mistakes": wrong,
         "history": history,
     }
-    (output / "report.json").write_text(
-        json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
-    )
-    (output / "report.html").write_text(_page(report, description.heads), encoding="utf-8")
+    (output / REPORT).write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    (output / PAGE).write_text(_page(report, description.heads), encoding="utf-8")
 
 
 def _page(report: dict[str, Any], heads: Sequence[Head]) -> str:

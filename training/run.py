@@ -1,19 +1,16 @@
 """A run from configuration to calibrated checkpoint and report."""
 
-import filecmp
 import json
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from transformers import TrainerCallback, set_seed
 
 from stream.bundle import Head as BundleHead
@@ -35,21 +32,14 @@ from training.model import (
     load_tokenizer,
     most_tokens,
     new_classifier,
-    read_description,
     save_checkpoint,
 )
-from training.report import mistakes, write_report
+from training.report import PAGE, REPORT, mistakes, write_report
+from training.resumption import HELD_OUT, OPTIONS, require_same_rows, require_same_run
 from training.trainer import Board, FineTuner, last_checkpoint
 
 MODEL = "model"
-TEST_ROWS = "test.jsonl"
-VALID_ROWS = "valid.jsonl"
 CLEANING = "cleaning.json"
-OPTIONS = "options.json"
-
-_HELD_OUT: dict[Split, str] = {"valid": VALID_ROWS, "test": TEST_ROWS}
-_MAY_DIFFER = {"output", "data_root", "device", "threads"}
-"""Options that say where a run is, and not what comes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,22 +172,28 @@ def train(options: Options, *, resume: bool) -> Path:
     With `resume`, goes on from the last checkpoint of the same output folder, if there is one. What an earlier
     run left there is replaced only once this one can begin.
     """
+    _require_other_models(options)
     options.output.mkdir(parents=True, exist_ok=True)
     checkpoint = last_checkpoint(options.output) if resume else None
     if checkpoint is not None:
-        _require_same_run(options, checkpoint)
+        require_same_run(options, checkpoint)
     prepared = prepare(options)
     corpus, encoded, trainer = prepared.corpus, prepared.encoded, prepared.trainer
     if checkpoint is not None:
-        _require_same_rows(options.output, corpus)
+        require_same_rows(options.output, corpus.rows)
     # Read before the work, which would be in vain if they did not fit.
     start = (
         weights_to_keep(Path(options.encoder), trainer.classifier, prepared.description.heads)
         if options.keep_weights
         else {}
     )
-    if not resume:
+    if checkpoint is None:
         shutil.rmtree(options.output / "checkpoints")
+        # Beside rows held out from this run, an earlier run's model would be judged by what it learnt.
+        if (options.output / MODEL).exists():
+            shutil.rmtree(options.output / MODEL)
+        for name in (REPORT, PAGE):
+            (options.output / name).unlink(missing_ok=True)
     _write_preparation(options, corpus)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     mix_weights(trainer.classifier, start, options.keep_weights)
@@ -232,52 +228,14 @@ def train(options: Options, *, resume: bool) -> Path:
     return options.output / MODEL
 
 
-def _require_same_run(options: Options, checkpoint: Path) -> None:
-    """Raise `ConfigurationError` where the run of this checkpoint was begun with other options or labels."""
-    file = options.output / OPTIONS
-    try:
-        begun = Options.model_validate_json(file.read_bytes())
-    except ValidationError as error:
+def _require_other_models(options: Options) -> None:
+    """Raise `ConfigurationError` where the run would replace a model that it learns from."""
+    learnt_from = {folder.resolve() for folder in (Path(options.encoder), *options.teachers)}
+    if (options.output / MODEL).resolve() in learnt_from:
         raise ConfigurationError(
-            f"{file} is not of this version, so the run cannot go on: begin anew without --resume"
-        ) from error
-    labels = {head.name: head.labels for head in read_description(checkpoint).heads}
-    before, now = _resolved(begun.model_dump()), _resolved(options.model_dump())
-    others = [name for name in now if name not in _MAY_DIFFER and before[name] != now[name]] + [
-        f"labels of {head.name}"
-        for head in resolve_heads(options)
-        if labels.get(head.name) != list(head.labels)
-    ]
-    if others:
-        raise ConfigurationError(
-            f"{options.output} was begun otherwise, and cannot go on with other {', '.join(others)}: "
-            f"give those of {file}, or begin anew without --resume"
+            f"output: {options.output} holds the model that the run learns from, which its own would replace; "
+            "name another folder"
         )
-
-
-def _resolved(value: Any) -> Any:
-    """The value with every path in it absolute, since a file goes by many names."""
-    match value:
-        case Path():
-            return value.resolve()
-        case dict():
-            return {key: _resolved(one) for key, one in value.items()}
-        case list():
-            return [_resolved(one) for one in value]
-    return value
-
-
-def _require_same_rows(output: Path, corpus: Corpus) -> None:
-    """Raise `ConfigurationError` where the run of this folder was begun with other validation or test rows."""
-    with TemporaryDirectory() as folder:
-        now = Path(folder) / "rows.jsonl"
-        for split, name in _HELD_OUT.items():
-            write_rows(now, corpus.rows[split])
-            if not filecmp.cmp(now, output / name, shallow=False):
-                raise ConfigurationError(
-                    f"the {split} rows are no longer those of {output / name}, so the run may have learnt some of "
-                    "them: put its splits and its data back, or begin anew without --resume"
-                )
 
 
 def headline(summary: dict[str, Any], heads: list[BundleHead]) -> dict[str, Any]:
@@ -411,5 +369,5 @@ def _write_preparation(options: Options, corpus: Corpus) -> None:
         json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
     )
     (options.output / OPTIONS).write_text(options.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    for split, name in _HELD_OUT.items():
+    for split, name in HELD_OUT.items():
         write_rows(options.output / name, corpus.rows[split])

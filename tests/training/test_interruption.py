@@ -13,7 +13,7 @@ from tiny_run import configuration, make_data, make_encoder, write_configuration
 
 from training import run
 from training.cli import train
-from training.configuration import Options, read_configuration
+from training.configuration import ConfigurationError, Options, read_configuration
 from training.model import load_checkpoint
 
 
@@ -79,6 +79,30 @@ def test_a_run_that_was_interrupted_after_its_patience_had_ended_learns_no_more(
     assert stopped is not None
     assert stopped.name == "checkpoint-6"
     assert run.last_checkpoint(tmp_path / "out") == stopped
+
+
+def test_a_run_that_was_interrupted_has_no_model_of_an_earlier_one_beside_its_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, data = make_encoder(tmp_path / "encoder"), make_data(tmp_path / "data", rows=20)
+    out = tmp_path / "out"
+    options = Options.model_validate(configuration(encoder, data, out, evaluate_every=2, epochs=1))
+    run.train(options, resume=False)
+    assert (out / "report.html").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "Board", lambda _: PowerCut(3))
+        with pytest.raises(InterruptedRunError):
+            run.train(options.model_copy(update={"test_share": 0.3}), resume=False)
+    assert not [name for name in ("model", "report.json", "report.html") if (out / name).exists()]
+
+
+def test_a_run_does_not_take_the_place_of_the_model_that_it_begins_with(
+    finished: Path, tmp_path: Path
+) -> None:
+    options = configuration(finished / "model", make_data(tmp_path / "data"), finished)
+    with pytest.raises(ConfigurationError, match="holds the model that the run learns from"):
+        run.train(Options.model_validate(options), resume=False)
+    assert (finished / "model").is_dir()
 
 
 def test_a_run_goes_on_with_the_options_and_labels_that_it_was_begun_with_and_no_others(
