@@ -100,7 +100,8 @@ def train(config: Path | None, resume: bool, **flags: Any) -> None:
 def tune(config: Path, trials: int, **flags: Any) -> None:
     """Search for learning rates, batch size and the like.
 
-    Judged by validation rows. Writes OUTPUT/best.yaml, to train with; what was interrupted goes on.
+    Judged by validation rows. Writes OUTPUT/best.yaml, to train with; what was interrupted goes on with the same
+    options.
     """
 
     def run(options: Options) -> None:

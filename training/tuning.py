@@ -17,12 +17,16 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from pydantic import BaseModel, ValidationError
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from training.configuration import Options
+from training.configuration import ConfigurationError, Options, resolve_heads
+from training.resumption import differences, resolved
 from training.run import prepare
 
 JOURNAL = "tuning.log"
+BEGUN = "tuning.json"
+"""What the trials in the journal were tried with."""
 BEST = "best.yaml"
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -36,6 +40,14 @@ class Found:
     configuration: Path
     """A file with them, on the base of the one that was searched around."""
     trials: int
+
+
+class Begun(BaseModel):
+    """What a search was begun with."""
+
+    options: Options
+    labels: dict[str, list[str]]
+    """Of each head."""
 
 
 SPACE: dict[str, BaseDistribution] = {
@@ -82,10 +94,12 @@ def tune(
     """Search until `trials` are done, those of earlier calls counted; write the best options.
 
     `flags` were laid over the configuration, and are written beside what was found. Test rows have no say
-    in it, and no checkpoint is kept: train with the file that it writes.
+    in it, and no checkpoint is kept: train with the file that it writes. Raises `ConfigurationError` where earlier
+    calls searched with other options.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     options.output.mkdir(parents=True, exist_ok=True)
+    _require_same_search(options)
     study = optuna.create_study(
         study_name=options.name,
         storage=JournalStorage(JournalFileBackend(str(options.output / JOURNAL))),
@@ -107,8 +121,7 @@ def tune(
         report(f"trial {trial.number + 1}: {value}  {_spell(trial.params)}")
     path = options.output / BEST
     base = os.path.relpath(configuration.resolve(), path.parent.resolve())
-    kept = {name: _plain(value) for name, value in flags.items() if name != "output"}
-    best = {"base": base, **kept, **study.best_params}
+    best = {"base": base, **_kept(options, flags), **study.best_params}
     path.write_text(yaml.safe_dump(best, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return Found(study.best_value, path, len(study.get_trials(deepcopy=False, states=_DONE)))
 
@@ -136,9 +149,46 @@ def _fits(name: str, options: Options) -> bool:
     return bool(space.low <= value <= space.high)
 
 
+def _require_same_search(options: Options) -> None:
+    """Raise `ConfigurationError` where the trials that are there were tried with other options or labels."""
+    file = options.output / BEGUN
+    now = Begun(options=options, labels={head.name: list(head.labels) for head in resolve_heads(options)})
+    if not (options.output / JOURNAL).exists():
+        file.write_text(now.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        return
+    try:
+        begun = Begun.model_validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError) as error:
+        raise ConfigurationError(
+            f"{file} does not say what the search in {options.output} was begun with: name another OUTPUT"
+        ) from error
+    others = differences(begun.options, begun.labels, options)
+    if others:
+        raise ConfigurationError(
+            f"{options.output} has a search with other {', '.join(others)}, whose trials say nothing of these: "
+            f"give those of {file}, or name another OUTPUT"
+        )
+
+
+def _kept(options: Options, flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags as they stand in a file, wherever it lies and is used: with every path in them absolute."""
+    names = set(flags) - {"output"}
+    kept = options.model_dump(exclude_unset=True, include=names)
+    for data in kept.get("data", []):
+        data["files"] = {part: options.data_root / file for part, file in data["files"].items()}
+    return {name: _plain(value) for name, value in resolved(kept).items()}
+
+
 def _plain(value: Any) -> Any:
-    # Some paths in a file are relative to the file, others to where it is run.
-    return str(value.resolve()) if isinstance(value, Path) else value
+    """The value as YAML has it."""
+    match value:
+        case Path():
+            return str(value)
+        case dict():
+            return {key: _plain(one) for key, one in value.items()}
+        case list():
+            return [_plain(one) for one in value]
+    return value
 
 
 def _spell(values: dict[str, Any]) -> str:

@@ -1,15 +1,17 @@
 """A search for the options of a run."""
 
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
-from tiny_run import configuration, make_data, make_encoder, write_configuration
+from tiny_run import configuration, make_data, make_encoder, write_configuration, write_jsonl
 
 from training import tuning
 from training.cli import tune
-from training.configuration import read_configuration
+from training.configuration import read_configuration, resolve_heads
+from training.dataset import build_corpus
 from training.trainer import FineTuner
 
 
@@ -75,6 +77,61 @@ def test_what_the_configuration_says_is_tried_first_even_after_an_interruption(
 
 def _interrupted(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_a_search_with_other_options_begins_in_a_folder_of_its_own(path: Path) -> None:
+    def search(*flags: str) -> str:
+        return CliRunner().invoke(tune, ["--config", str(path), "--trials", "1", *flags]).output
+
+    assert "best of 1" in search()
+    assert "has a search with other epochs, whose trials say nothing of these: give" in search(
+        "--epochs", "2"
+    )
+    heads = '[{"name": "sentiment", "kind": "single", "labels": ["negative", "positive", "neutral"]}]'
+    assert "has a search with other heads, labels of sentiment, whose" in search("--heads", heads)
+    assert "best of 1" in search("--threads", "1")
+    (path.parent / "out" / "tuning.json").unlink()
+    assert "does not say what the search in" in search()
+
+
+def test_paths_in_flags_hold_wherever_the_best_options_are_used(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = path.parent
+    (root / "topics.yaml").write_text("labels: {money: of money, crime: of crime}\n", encoding="utf-8")
+    write_jsonl(
+        root / "mine.jsonl",
+        [{"text": f"profit word{number}", "sentiment": "positive"} for number in range(9)],
+    )
+    write_jsonl(root / "data" / "more.jsonl", [{"text": "fraud", "about": "crime"}])
+    asked = read_configuration(path, {})
+    heads = [
+        *(head.model_dump(mode="json", exclude_unset=True) for head in asked.heads),
+        {"name": "topics", "kind": "multi", "taxonomy": "topics.yaml"},
+    ]
+    more = {"name": "more", "files": {"train": "./more.jsonl"}, "licence": "MIT"}
+    data = [
+        asked.data[0].model_dump(mode="json", exclude_unset=True),
+        more | {"labels": {"topics": {"column": "about"}}},
+    ]
+    flags = {"--heads": heads, "--data": data, "--own-labels": ["mine.jsonl"], "--data-root": "data"}
+    monkeypatch.chdir(root)
+    given = [
+        part
+        for name, value in flags.items()
+        for part in (name, value if isinstance(value, str) else json.dumps(value))
+    ]
+    result = CliRunner().invoke(tune, ["--config", str(path), "--trials", "1", *given])
+    assert result.exit_code == 0, result.output
+    monkeypatch.chdir(root / "encoder")
+    best = read_configuration(root / "out" / "best.yaml", {})
+    assert best.own_labels == [root / "mine.jsonl"]
+    assert best.heads[1].taxonomy == root / "topics.yaml"
+    assert [one.files["train"] for one in best.data] == [
+        root / "data" / "news.jsonl",
+        root / "data" / "more.jsonl",
+    ]
+    assert len(build_corpus(best, resolve_heads(best)).cleaning) == 3
 
 
 def test_test_rows_have_no_say(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
