@@ -36,6 +36,11 @@ def test_copies_that_differ_in_punctuation_or_case_are_one_text() -> None:
     assert cleaned.report["set"].duplicates == 1
 
 
+def test_a_text_in_traditional_and_in_simplified_characters_is_one_text() -> None:
+    cleaned = clean({"set": Reading([row("騰訊業績大幅下滑"), row("腾讯业绩大幅下滑")], read=2)})
+    assert [item.text for item in cleaned.rows] == ["騰訊業績大幅下滑"]
+
+
 def test_of_conflicting_labels_the_majority_is_kept() -> None:
     copies = [row("Flat.", "neutral"), row("flat", "neutral"), row("flat!", "negative")]
     cleaned = clean({"set": Reading(copies, read=3)})
