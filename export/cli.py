@@ -29,7 +29,7 @@ from stream.evaluation.rows import Row
     "--evaluation",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Texts to compare on, best with labels, as for `downtick evaluate`; default: the training's test.jsonl, "
-    "with valid.jsonl if it has few.",
+    "with valid.jsonl if it has few. --compare is fair only on texts from which neither bundle learnt.",
 )
 @click.option(
     "--evaluation-rows",

@@ -1,5 +1,7 @@
 """The bundles in the repository: small, verified, honest about its data, right on plain cases."""
 
+from pathlib import Path
+
 import pytest
 
 from stream.bundle import Bundle, default_bundle, load_bundle
@@ -41,6 +43,16 @@ def test_no_licence_of_its_data_forbids_commercial_use_by_name(bundle: Bundle) -
     assert bundle.manifest.data
     assert not any("NC" in str(data["licence"]) for data in bundle.manifest.data)
     assert "financial_phrasebank" not in {data["name"] for data in bundle.manifest.data}
+
+
+def test_the_page_on_labels_says_how_many_of_them_it_learnt(bundle: Bundle) -> None:
+    rows = {data["name"]: data["rows"] for data in bundle.manifest.data}
+    labelled = sum(count for name, count in rows.items() if name.endswith("_labelled"))
+    written = sum(count for name, count in rows.items() if name.startswith("sentences_"))
+    page = (Path(__file__).parents[2] / "docs" / "labelling.md").read_text(encoding="utf-8")
+    assert f"learnt from {labelled:,} of these texts and {written:,} of these sentences" in " ".join(
+        page.split()
+    )
 
 
 def test_it_says_openly_that_a_set_for_research_is_among_its_data(bundle: Bundle) -> None:
