@@ -52,6 +52,8 @@ class Reading:
     """Entities that do not stand in their text letter by letter."""
     overlapping: int = 0
     """Labels that are those of another name in or around the same name: they are left out."""
+    by_key: bool = False
+    """Whether its labels stand under keys of texts, and so say the same of all texts with that key."""
     patterns: dict[str, str] = field(default_factory=dict)
     """Of sentences that a pattern makes: the key of the text → that of the pattern."""
     odd: dict[str, Counter[str]] = field(default_factory=dict)
@@ -66,7 +68,7 @@ def read_set(data: DataSet, heads: list[Head], root: Path) -> Reading:
     a text has none of a multi head's labels.
     Rows of a file called `valid` become test rows: what is published to judge by is not for tuning.
     """
-    reading = Reading()
+    reading = Reading(by_key=data.label_file is not None)
     added = _added_labels(data.label_file) if data.label_file is not None else None
     by_name = {head.name: head for head in heads}
     for part, file in data.files.items():

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from pydantic import BaseModel
 
-from stream.evaluation.identity import text_key
+from stream.evaluation.identity import statement, text_key
 from stream.evaluation.rows import Entity, Row, Target
 from stream.names import places
 from training.adapters import Reading
@@ -27,7 +27,7 @@ class SetReport(BaseModel):
     overlapping: int = 0
     """Labels of names in or around another one of their text, which is labelled otherwise: they are left out."""
     duplicates: int = 0
-    """Texts that differ from another one only in links, case or punctuation."""
+    """Texts that say the same as another one, and differ in links, case, script or punctuation."""
     conflicts: int = 0
     """Texts whose copies give them or their entities different labels; the majority's label is kept, without one
     none."""
@@ -66,7 +66,8 @@ def clean(readings: dict[str, Reading], multi: Collection[str] = ()) -> Cleaned:
         cleaned.report[name] = report
         groups: dict[tuple[str, str | None], list[Row]] = defaultdict(list)
         for row in reading.rows:
-            groups[text_key(row.text), row.split].append(row)
+            key = text_key(row.text) if reading.by_key else statement(row.text)
+            groups[key, row.split].append(row)
         for copies in groups.values():
             report.duplicates += len(copies) - 1
             row, in_conflict = _merge(copies, multi)
@@ -142,7 +143,7 @@ def cross_set_conflicts(rows: Iterable[Row]) -> dict[str, int]:
     seen: dict[tuple[str, str], list[Target]] = defaultdict(list)
     for row in rows:
         for head, target in row.targets.items():
-            seen[head, text_key(row.text)].append(target)
+            seen[head, statement(row.text)].append(target)
     conflicts: Counter[str] = Counter()
     for (head, _), targets in seen.items():
         shared = frozenset.intersection(*(target.possible for target in targets))

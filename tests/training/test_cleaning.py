@@ -41,6 +41,46 @@ def test_a_text_in_traditional_and_in_simplified_characters_is_one_text() -> Non
     assert [item.text for item in cleaned.rows] == ["騰訊業績大幅下滑"]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Profit -5%", "Profit +5%"),
+        ("Yield 1.5%", "Yield 15%"),
+        ("$TSLA 🚀", "$TSLA 📉"),
+        ("EPS ↑ 5%", "EPS ↓ 5%"),
+        ("Index ▲5", "Index ▼5"),
+        ("利润 >5%", "利润 <5%"),
+        ("Profit \u22125%", "Profit 5%"),
+    ],
+)
+def test_texts_that_differ_in_a_sign_or_a_symbol_keep_their_labels_and_stay_in_one_split(
+    one: str, other: str
+) -> None:
+    copies = [row(one, "positive"), row(other, "negative")]
+    cleaned = clean({"set": Reading(copies, read=2)})
+    assert (cleaned.rows, cleaned.report["set"].conflicts) == (copies, 0)
+    assert cross_set_conflicts(copies) == {}
+    assert len({item.split for item in split_rows(cleaned.rows, 0.3, 0.3, Frozen())}) == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Profit: -5%!", "profit \u22125 %"),
+        ("2019-2020", "2019/2020"),
+        ("1,000 jobs.", "1000 jobs"),
+        ("a-b", "a b"),
+    ],
+)
+def test_copies_that_differ_in_dashes_and_commas_are_one_text(one: str, other: str) -> None:
+    assert len(clean({"set": Reading([row(one), row(other)], read=2)}).rows) == 1
+
+
+def test_labels_that_stand_under_keys_are_those_of_all_texts_with_that_key() -> None:
+    copies = [row("Profit -5%"), row("Profit +5%")]
+    assert clean({"set": Reading(copies, read=2, by_key=True)}).rows == copies[:1]
+
+
 def test_of_conflicting_labels_the_majority_is_kept() -> None:
     copies = [row("Flat.", "neutral"), row("flat", "neutral"), row("flat!", "negative")]
     cleaned = clean({"set": Reading(copies, read=3)})
