@@ -284,8 +284,8 @@ def _round(value: float) -> float:
 def _described(
     options: Options, heads: list[Head], earlier: Sequence[BundleHead], to_fit: Collection[str]
 ) -> list[BundleHead]:
-    """The heads before anything is fitted; those to which nothing will be keep what was fitted to them, and each
-    label of the others its threshold, until it is tuned."""
+    """The heads before anything is fitted; those to which nothing will be keep what was fitted to them, without
+    offsets if they learn, and each label of the others its threshold, until it is tuned."""
     found = []
     for head in heads:
         known = next((one for one in earlier if one.name == head.name), None)
@@ -310,7 +310,8 @@ def _described(
             raise CheckpointError(
                 f"{head.name} is not among learning_heads, and {options.encoder} has no such head to keep as it is"
             )
-        found.append(kept)
+        # What learns goes on from its offsets, and they would be added to what it learns: see `fold_offsets`.
+        found.append(kept.model_copy(update={"offsets": []}) if options.learns(head.name) else kept)
     return found
 
 

@@ -95,12 +95,27 @@ def test_a_head_that_is_fitted_anew_goes_on_from_its_offsets(
     assert torch.equal(kept["heads.sentiment.bias"], prepared.trainer.classifier.heads["sentiment"].bias)
 
 
-def test_a_head_that_is_not_fitted_keeps_its_offsets(finished: Path, tmp_path: Path) -> None:
+def test_a_head_that_learns_and_is_not_fitted_keeps_its_temperature_and_learns_from_its_offsets_on(
+    finished: Path, tmp_path: Path
+) -> None:
     start = calibrated(finished, tmp_path / "calibrated")
     options = configuration(start, make_data(tmp_path / "data", rows=40), tmp_path / "out")
     prepared = run.prepare(Options.model_validate(options))
     before, _, description = load_checkpoint(start)
     assert prepared.fitted == set()
+    without = description.heads[0].model_copy(update={"offsets": []})
+    assert prepared.description.heads == [without, *description.heads[1:]]
+    moved = before.heads["sentiment"].bias + 2.0 * torch.tensor(description.heads[0].offsets)
+    assert torch.equal(prepared.trainer.classifier.heads["sentiment"].bias, moved)
+
+
+def test_a_head_that_does_not_learn_keeps_its_offsets(finished: Path, tmp_path: Path) -> None:
+    start = calibrated(finished, tmp_path / "calibrated")
+    options = configuration(
+        start, make_data(tmp_path / "data", rows=40), tmp_path / "out", learning_heads=["topics"]
+    )
+    prepared = run.prepare(Options.model_validate(options))
+    before, _, description = load_checkpoint(start)
     assert prepared.description.heads == description.heads
     assert torch.equal(prepared.trainer.classifier.heads["sentiment"].bias, before.heads["sentiment"].bias)
 
