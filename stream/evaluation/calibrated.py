@@ -107,7 +107,7 @@ def moved_with(before: Sequence[Head], after: Sequence[Head], changes: Sequence[
     """In a sentence each, the heads that moved with their fallback while too few rows measure them."""
     measured = {change.head for change in changes}
     return [
-        f"{new.name} moves with {new.fallback}, and no rows measure what that brings"
+        f"{new.name} moves with {new.fallback}, and too few rows measure what that brings"
         for old, new in zip(before, after, strict=True)
         if new != old and new.name not in measured
     ]

@@ -95,8 +95,7 @@ def calibrate(file: Path, bundle: Path | None, out: Path, *, anyway: bool, confi
 
     Moves the boundaries between labels, above all where neutral ends: a temperature and an offset per label.
     What that brings is measured by cross-validation and printed; the new bundle has a hash of its own.
-    Where too few companies are labelled, the head over companies moves with that over texts, and nothing
-    measures what that brings.
+    Where too few companies are labelled, the head over companies moves with that over texts, unmeasured.
     """
     out = out.absolute()
     make_folder(out.parent)

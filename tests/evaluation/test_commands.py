@@ -359,7 +359,7 @@ def test_copies_of_a_text_do_not_make_up_for_other_texts(bundle: Bundle, tmp_pat
 def test_the_head_that_moves_unmeasured_is_named(bundle: Bundle, tmp_path: Path) -> None:
     file = write(tmp_path / "desk.jsonl", *moved(20))
     result = run("calibrate", file, "--bundle", bundle.folder, "--out", tmp_path / "fitted")
-    said = "entity_sentiment moves with sentiment, and no rows measure what that brings"
+    said = "entity_sentiment moves with sentiment, and too few rows measure what that brings"
     assert said in result.stderr
     assert said in (tmp_path / "fitted" / "MODEL_CARD.md").read_text(encoding="utf-8")
 
