@@ -1,7 +1,6 @@
 """`downtick replay`: sends a file's events to the raw topic, at a multiple of the speed at which they happened."""
 
 import asyncio
-import csv
 import gzip
 import itertools
 import json
@@ -21,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from rich.progress import Progress
 
 from stream.command import UsageError, config_option, reports_errors
+from stream.csv_file import csv_records
 from stream.kafka import new_producer, require_topics
 from stream.records import MAXIMUM_ENTITIES, Moment, text_of_number
 from stream.settings import ScoreSettings, Settings, load_settings
@@ -31,13 +31,9 @@ HEADLINE_FIELDS = ("headline", "headlines")
 TEXT_FIELDS = (*BODY_FIELDS, *HEADLINE_FIELDS, "title")
 """A file must have one of them."""
 TICKER_FIELDS = ("ticker", "symbol")
-MAXIMUM_FIELD_CHARACTERS = 64 * 1024 * 1024
-"""Of a field of CSV."""
 
 _MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 _PAUSE_SECONDS = 0.02
-_SURPLUS = "\0"
-"""Under which a row keeps the fields behind the last column."""
 _CHUNK = 500
 
 
@@ -175,7 +171,7 @@ def _jsonl_row(line: str) -> Mapping[str, Any] | str:
 
 
 def _csv_rows(lines: IO[str], file: Path) -> Iterator[Mapping[str, Any]]:
-    columns, records = csv_records(lines, file)
+    columns, records = csv_records(lines, file, UsageError, small=True)
     if not any(name in columns for name in TEXT_FIELDS):
         raise UsageError(
             f"{file} has no column with the text; name one of its columns {', '.join(TEXT_FIELDS)} "
@@ -183,46 +179,6 @@ def _csv_rows(lines: IO[str], file: Path) -> Iterator[Mapping[str, Any]]:
         )
     for _, row in records:
         yield {name: value for name, value in row.items() if value}
-
-
-def csv_records(lines: IO[str], file: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, str | None]]]]:
-    """The columns of a CSV file in small letters, and its rows, each with the line that it begins in.
-
-    Raises `UsageError` where the file cannot be read, or a row has more fields than there are columns.
-    """
-    csv.field_size_limit(MAXIMUM_FIELD_CHARACTERS)
-    # Otherwise a quotation mark that is never closed would take all rows behind it into its field.
-    reader = csv.DictReader(lines, restkey=_SURPLUS, strict=True, skipinitialspace=True)
-    try:
-        columns = [name.strip().lower() for name in reader.fieldnames or []]
-    except csv.Error as error:
-        raise UsageError(f"{file}, line 1: not CSV: {error}") from error
-    reader.fieldnames = columns
-    return columns, _records(reader, file)
-
-
-def _records(reader: "csv.DictReader[str]", file: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
-    behind: int | None = None
-    while True:
-        line = reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise UsageError(
-                f"{file}, line {line}: not CSV: {error}; a text that begins with a quotation mark ends with one, "
-                "and has two for each within"
-            ) from error
-        surplus: Any = row.pop(_SURPLUS, [])
-        behind = len(surplus) if behind is None else behind
-        # Each row may end with a comma. Else there is one in a text without quotes, which would be cut there.
-        if any(surplus) or len(surplus) != behind:
-            raise UsageError(
-                f"{file}, line {line}: other fields than the {len(row)} columns of the first line; "
-                "put a text with commas in quotes"
-            )
-        yield line, row
 
 
 def _ordered(rows: Sequence[Mapping[str, Any] | str]) -> list[_Row]:

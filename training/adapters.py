@@ -4,7 +4,6 @@ Errors:
     DataError   a file is missing or a row cannot be read; the message says which, and what is there
 """
 
-import csv
 import gzip
 import json
 import zlib
@@ -12,11 +11,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from pydantic import ValidationError
 
 from stream.comparisons import comparisons
+from stream.csv_file import csv_records
 from stream.evaluation.identity import text_key
 from stream.evaluation.rows import Entity, Row, Split, Target
 from stream.names import places
@@ -27,8 +27,6 @@ from training.taxonomy import Silence
 
 KEY = "key"
 """Column of a file of labels: whose they are, as `stream.evaluation.identity.text_key` has it."""
-
-csv.field_size_limit(16 * 1024 * 1024)
 
 
 class DataError(Exception):
@@ -193,7 +191,7 @@ def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[d
             else path.open(encoding="utf-8-sig", newline="") as file
         ):
             if (path.with_suffix("") if packed else path).suffix.lower() == ".csv":
-                yield from _csv_records(file, path, columns)
+                yield from (row for _, row in csv_records(file, path, DataError, names=columns)[1])
                 return
             for number, line in enumerate(file, start=1):
                 record = json.loads(line) if line.strip() else None
@@ -208,20 +206,8 @@ def read_records(path: Path, columns: Sequence[str] | None = None) -> Iterator[d
         ) from error
     except json.JSONDecodeError as error:
         raise DataError(f"{path}, line {number} is not JSON: {error}") from error
-    except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
+    except (UnicodeDecodeError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
-
-
-def _csv_records(file: TextIO, path: Path, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
-    reader = csv.DictReader(file, columns)
-    for record in reader:
-        # Most often of commas in a text without quotes, which would be cut there.
-        if any(record.get(None, ())):
-            raise DataError(
-                f"{path}, line {reader.line_num}: more cells than the {len(reader.fieldnames or ())} columns; "
-                "put a text with commas in quotes"
-            )
-        yield record
 
 
 def _added_labels(path: Path) -> dict[str, dict[str, Any]]:

@@ -16,10 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from stream.backtest.scorer import Scorer
 from stream.command import UsageError
+from stream.csv_file import csv_records
 from stream.engine.engine import Result
 from stream.engine.judgement import JudgementError
 from stream.records import DeadLetterReason, Moment, Observation, Position, ScoredEvent
-from stream.replay import Item, csv_records, open_text, read_items
+from stream.replay import Item, open_text, read_items
 from stream.score.clock import PartitionClock
 from stream.score.compose import Accepted, accept, compose, observe
 from stream.score.decode import Decoded, decode
@@ -145,7 +146,7 @@ def read_counts(file: Path) -> list[tuple[datetime, int]]:
     rows: list[tuple[datetime, int]] = []
     try:
         with open_text(file) as lines:
-            columns, records = csv_records(lines, file)
+            columns, records = csv_records(lines, file, UsageError, small=True)
             if not {"timestamp", "value"} <= set(columns):
                 raise UsageError(
                     f"{file} must have the columns timestamp and value, with a comma between them "

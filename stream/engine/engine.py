@@ -123,8 +123,11 @@ class Engine:
         """Judge questions that are all different and not in the cache, companies named late in long texts too."""
         results, encodings = self._judge_beginnings(questions, whole=True)
         asked: list[tuple[int, Question, tuple[int, ...]]] = []
-        for index, (question, encoding) in enumerate(zip(questions, encodings, strict=True)):
-            asked += [(index, *passage) for passage in self._unread(question, encoding)]
+        if any(head.scope == "entity" for head in self.bundle.manifest.heads):
+            limits = self.bundle.manifest.maximum_tokens, self._settings.passages
+            for index, (question, encoding) in enumerate(zip(questions, encodings, strict=True)):
+                if isinstance(encoding, Encoding):
+                    asked += [(index, *passage) for passage in passages(question, encoding, *limits)]
         unique = list(dict.fromkeys(passage for _, passage, _ in asked))
         answers = dict(zip(unique, self._judge_beginnings(unique, whole=False)[0], strict=True))
         for index, passage, entities in asked:
@@ -134,18 +137,6 @@ class Engine:
                 towards = tuple(found.get(number, own) for number, own in enumerate(text.entities))
                 results[index] = Judgement(text.verdicts, towards)
         return results
-
-    def _unread(
-        self, question: Question, encoding: Encoding | JudgementError
-    ) -> list[tuple[Question, tuple[int, ...]]]:
-        """The passages that name entities behind the tokens that are read."""
-        manifest = self.bundle.manifest
-        if isinstance(encoding, JudgementError) or len(encoding.ids) < manifest.maximum_tokens:
-            return []
-        if not self._settings.passages or all(head.scope == "text" for head in manifest.heads):
-            return []
-        behind = [number for number, positions in enumerate(encoding.entities) if not positions]
-        return passages(question, behind, self._settings.passages)
 
     def _judge_beginnings(
         self, questions: list[Question], *, whole: bool

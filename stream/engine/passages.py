@@ -1,7 +1,6 @@
 """The passages of a long text that name companies behind the point up to which the model reads it. Pure."""
 
-from collections.abc import Iterable
-
+from stream.engine.encoding import Encoding
 from stream.engine.judgement import Question
 from stream.names import places
 from stream.text import sentence_start
@@ -12,14 +11,18 @@ PASSAGE_CHARACTERS = 800
 
 
 def passages(
-    question: Question, entities: Iterable[int], most: int
+    question: Question, encoding: Encoding, maximum_tokens: int, most: int
 ) -> list[tuple[Question, tuple[int, ...]]]:
-    """What to ask about these entities of a question, and which of them each answer is about, in order.
+    """What to ask about the entities of a question that are not in its `encoding`, and which of them each answer
+    is about, in order.
 
     An entity is judged by where the text first names it, from the beginning of that sentence on; those of one
     sentence together; of `most` sentences. Who is not in the text at all is left out.
     """
+    if len(encoding.ids) < maximum_tokens or not most:
+        return []
     text = question.text
+    entities = [index for index, positions in enumerate(encoding.entities) if not positions]
     first = {index: found[0][0] for index in entities if (found := places(text, question.entities[index]))}
     together: dict[int, list[int]] = {}
     for index in sorted(first, key=lambda one: first[one]):

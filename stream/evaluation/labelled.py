@@ -16,7 +16,6 @@ Errors:
     LabelledError   a line cannot be used; the message says which, why, and what there is
 """
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from stream.bundle import Scope
+from stream.csv_file import csv_records
 from stream.evaluation.rows import Entity, Row, Target, parse_row
 from stream.lines import companies, names
 from stream.names import places
@@ -78,7 +78,7 @@ def read_labelled(
             rows.append(row)
     except OSError as error:
         raise LabelledError(f"cannot read {file}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
         raise LabelledError(f"{file} cannot be read: {error}") from error
     if not rows:
         raise LabelledError(f"{file} holds no row")
@@ -116,15 +116,8 @@ def require_known_labels(rows: Sequence[Row], file: Path, heads: Sequence[HeadSh
 def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with file.open(encoding="utf-8-sig", newline="") as lines:
         if file.suffix.lower() == ".csv":
-            reader = csv.DictReader(lines)
-            for record in reader:
-                # Most often of commas in a text without quotes, which would be cut there.
-                if any(record.get(None, ())):
-                    raise LabelledError(
-                        f"{file}, line {reader.line_num}: more cells than the {len(reader.fieldnames or ())} "
-                        "columns; put a text with commas in quotes"
-                    )
-                yield reader.line_num, _given(record)
+            for number, cells in csv_records(lines, file, LabelledError)[1]:
+                yield number, _given(cells)
             return
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -140,7 +133,7 @@ def _records(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _given(record: Mapping[str, Any]) -> dict[str, Any]:
     """What is said: a cell that is empty, or null, says nothing."""
-    return {name: value for name, value in record.items() if name is not None and value not in (None, "")}
+    return {name: value for name, value in record.items() if value not in (None, "")}
 
 
 def _row(

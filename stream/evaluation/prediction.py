@@ -9,6 +9,7 @@ from stream.bundle import Bundle, Head
 from stream.engine.batching import plan
 from stream.engine.encoding import Encoding, rows_held
 from stream.engine.judgement import Question
+from stream.engine.passages import passages
 from stream.engine.session import Session
 from stream.engine.tokens import BundleTokenizer
 from stream.evaluation.rows import Row
@@ -26,24 +27,45 @@ def predict_rows(
     rows: Sequence[Row],
     progress: Callable[[int], None] = lambda _: None,
 ) -> Logits:
-    """Logits of every head; an entity that its text does not have is answered as the text.
+    """Logits of every head; an entity that its text does not have is answered as the text, and one that it has
+    behind what is read by the passage that names it: as the engine does.
 
     Raises what `Session` and `BundleTokenizer` raise. `progress` gets the number of rows just done.
     """
     tokenizer, session = BundleTokenizer(bundle), Session(bundle, settings)
-    encodings = tokenizer.encode(
-        [Question(row.text, tuple(one.names or (one.name,) for one in row.entities)) for row in rows]
-    )
     heads = bundle.manifest.heads
-    batches = plan(
-        [len(one.ids) for one in encodings],
-        tokens=settings.batch_tokens,
-        texts=settings.batch_texts,
-        multiple=session.multiple,
-        run_tokens=session.run_tokens,
-        rows=rows_held(encodings, heads),
-    )
-    logits = run_batches(lambda batch: session.run(batch)[0], encodings, batches, heads, progress)
+
+    def run(encodings: list[Encoding], progress: Callable[[int], None]) -> Logits:
+        batches = plan(
+            [len(one.ids) for one in encodings],
+            tokens=settings.batch_tokens,
+            texts=settings.batch_texts,
+            multiple=session.multiple,
+            run_tokens=session.run_tokens,
+            rows=rows_held(encodings, heads),
+        )
+        return run_batches(lambda batch: session.run(batch)[0], encodings, batches, heads, progress)
+
+    questions = [Question(row.text, tuple(one.names or (one.name,) for one in row.entities)) for row in rows]
+    encodings = tokenizer.encode(questions)
+    logits = run(encodings, progress)
+    of_entities = [head.name for head in heads if head.scope == "entity"]
+    if of_entities:
+        limits = bundle.manifest.maximum_tokens, settings.passages
+        asked = [
+            (row, *passage)
+            for row, (question, encoding) in enumerate(zip(questions, encodings, strict=True))
+            for passage in passages(question, encoding, *limits)
+        ]
+        read = tokenizer.encode([question for _, question, _ in asked])
+        found = run(read, lambda _: None)
+        starts = np.cumsum([0, *(len(one.entities) for one in encodings)])
+        places = [starts[row] + member for row, _, members in asked for member in members]
+        for name in of_entities:
+            logits[name][places] = found[name]
+        for (row, _, members), passage in zip(asked, read, strict=True):
+            for member, positions in zip(members, passage.entities, strict=True):
+                encodings[row].entities[member] = positions
     complete(heads, logits, encodings)
     return logits
 

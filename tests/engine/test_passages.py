@@ -1,27 +1,44 @@
 """Companies that a long text names behind what the model reads of it."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 
+from stream.engine.encoding import Encoding
 from stream.engine.engine import READ_AT_ONCE, Engine
 from stream.engine.judgement import Judgement, Question
 from stream.engine.passages import BEFORE_CHARACTERS, passages
 from stream.settings import EngineSettings
 
+TOKENS = 64
 FILLING = "The court heard witnesses. " * 40
+
+
+def asked(
+    question: Question, behind: Collection[int], most: int = 8
+) -> list[tuple[Question, tuple[int, ...]]]:
+    """The passages of a text that was cut, with these entities behind the cut."""
+    entities = [[] if number in behind else [1] for number in range(len(question.entities))]
+    return passages(question, Encoding([1] * TOKENS, entities), TOKENS, most)
+
+
+def test_a_text_that_is_read_to_its_end_has_no_passages() -> None:
+    question = Question(f"{FILLING}Acme fell.", (("Acme",),))
+    assert len(passages(question, Encoding([1] * TOKENS, [[]]), TOKENS, 8)) == 1
+    assert passages(question, Encoding([1] * (TOKENS - 1), [[]]), TOKENS, 8) == []
 
 
 def test_a_passage_begins_with_the_sentence_that_names_the_company_first() -> None:
     text = f"Bolt wins. {FILLING}Then Acme fell. Acme rose."
-    (found,) = passages(Question(text, (("Bolt",), ("Acme",), ("Nobody",))), [1, 2], 8)
+    (found,) = asked(Question(text, (("Bolt",), ("Acme",), ("Nobody",))), [1, 2])
     assert found == (Question("Then Acme fell. Acme rose.", (("Acme",),)), (1,))
 
 
 def test_companies_of_one_sentence_are_asked_about_together_in_the_order_of_the_text() -> None:
     names = (("Acme",), ("博特",), ("Bolt",), ("Corto", "艾克米"))
     text = f"{FILLING}Bolt and Acme fell. Corto rose. 艾克米公司下跌。博特公司上涨。"
-    found = passages(Question(text, names), range(4), 8)
+    found = asked(Question(text, names), range(4))
     assert [members for _, members in found] == [(2, 0), (3,), (1,)]
     assert found[0][0].entities == (("Bolt",), ("Acme",))
     assert [question.text[:4] for question, _ in found] == ["Bolt", "Cort", "博特公司"]
@@ -29,7 +46,7 @@ def test_companies_of_one_sentence_are_asked_about_together_in_the_order_of_the_
 
 def test_of_a_sentence_without_an_end_what_stands_near_the_name_is_asked_about() -> None:
     for filling in ("word " * 200, "字" * 1_000):
-        ((question, _),) = passages(Question(f"{filling}Acme", (("Acme",),)), [0], 8)
+        ((question, _),) = asked(Question(f"{filling}Acme", (("Acme",),)), [0])
         assert len(question.text) <= BEFORE_CHARACTERS + len("Acme")
         assert question.text.startswith(filling[:4].strip())
 
@@ -37,7 +54,7 @@ def test_of_a_sentence_without_an_end_what_stands_near_the_name_is_asked_about()
 def test_a_text_that_names_everybody_is_not_asked_about_without_end() -> None:
     names = tuple((f"Acme{number}",) for number in range(50))
     text = FILLING + " ".join(f"{name} fell." for (name,) in names)
-    assert [members for _, members in passages(Question(text, names), range(50), 3)] == [(0,), (1,), (2,)]
+    assert [members for _, members in asked(Question(text, names), range(50), most=3)] == [(0,), (1,), (2,)]
 
 
 def test_a_company_named_late_is_judged_by_the_passage_that_names_it(tmp_path: Path) -> None:

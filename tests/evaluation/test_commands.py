@@ -204,7 +204,9 @@ def test_what_is_null_or_empty_is_unlabelled(bundle: Bundle, tmp_path: Path) -> 
 def test_a_text_that_commas_would_cut_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     file = tmp_path / "rows.csv"
     file.write_text("sentiment,text\nnegative,bad,\nnegative,a loss, and a fine\n", encoding="utf-8")
-    with pytest.raises(LabelledError, match=r"line 3: more cells than the 2 columns; put a text with commas"):
+    with pytest.raises(
+        LabelledError, match=r"line 3: other fields than the 2 columns; put a text with commas"
+    ):
         read_labelled(file, bundle.manifest.heads)
 
 

@@ -64,7 +64,7 @@ def test_a_csv_row_that_commas_would_cut_is_refused(tmp_path: Path, columns: lis
         labels={"sentiment": LabelSource(column="mood", values={"up": "positive"})},
     )
     with pytest.raises(
-        DataError, match=f"line {3 - bool(columns)}: more cells than the 2 columns; put a text"
+        DataError, match=f"line {3 - bool(columns)}: other fields than the 2 columns; put a text"
     ):
         read_set(data, [SENTIMENT], tmp_path)
 
