@@ -166,6 +166,10 @@ class Watchlist:
         Of names that overlap the leftmost counts, and of those the longest. A short ticker or a bare code
         counts only where it can hardly be a word or a number.
         """
+        return [mention for mention, _ in self._found(text)]
+
+    def _found(self, text: str) -> list[tuple[Mention, bool]]:
+        """The same, and whether it is by name alone that a company is found."""
         if not unicodedata.is_normalized("NFKC", text):
             text = unicodedata.normalize("NFKC", text)
         folded = fold(text)
@@ -177,17 +181,20 @@ class Watchlist:
         ]
         matches += [(start, end, owner, False) for start, end, owner in self._bare_tickers(cased)]
         matches.sort(key=lambda match: (match[0], -match[1]))
-        found: dict[int, Mention] = {}
+        found: dict[int, tuple[Mention, bool]] = {}
         origin = origins(text, folded)
         reached = 0
         for start, end, owner, named in matches:
             if start < reached:
                 continue
             reached = end
+            if owner in found and not named:
+                found[owner] = found[owner][0], False
             if owner != _NOBODY and owner not in found:
                 company = self.companies[owner]
                 written = text[origin[start] : origin[end - 1] + 1]
-                found[owner] = Mention(name=written if named else company.name, ticker=company.ticker)
+                name = written if named else company.name
+                found[owner] = Mention(name=name, ticker=company.ticker), named
         return list(found.values())
 
     def _bare_tickers(self, text: str) -> list[tuple[int, int, int]]:
@@ -242,8 +249,8 @@ class Watchlist:
         taken = {fold(normalise(mention.name)) for mention in given}
         return [
             mention
-            for mention in self.find(text)
-            if subject_of(mention) not in subjects and fold(mention.name) not in taken
+            for mention, named in self._found(text)
+            if subject_of(mention) not in subjects and not (named and fold(mention.name) in taken)
         ]
 
 

@@ -440,3 +440,5 @@ def test_an_event_that_gives_another_ticker_means_another_company_but_under_the_
     assert watchlist.find_beside("Delta and 平安 fall", [bangkok]) == [
         Mention(name="平安", ticker="601318.SH")
     ]
+    assert len(watchlist.find_beside("Delta falls, $DAL rises", [bangkok])) == 1
+    assert watchlist.find_beside("$DAL rises", [bangkok]) == [Mention(name="Delta Air Lines", ticker="DAL")]
