@@ -82,7 +82,7 @@ def test_the_description_says_when_and_how_fast(tmp_path: Path):
     [
         ("empty.jsonl", "", "holds no events"),
         ("log.jsonl", "this is\nno JSON\n", "holds no event with a text"),
-        ("array.json", '[{"text": "a"}]', "one JSON object a line"),
+        ("array.json", '[{"text": "a"}]', "one JSON list"),
         ("other.jsonl", '{"id": 7}\n{"text": ""}\n', "holds no event with a text"),
         ("other.csv", "id,price\n1,2\n", "no column with the text"),
     ],
