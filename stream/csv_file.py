@@ -1,6 +1,7 @@
 """Reads a CSV file that a user wrote, and loses nothing of it without a word."""
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,12 @@ def csv_records(
         columns = [name.strip() for name in reader.fieldnames or []]
     except csv.Error as problem:
         raise error(f"{file}, line 1: not CSV: {problem}") from problem
-    reader.fieldnames = [name.lower() for name in columns] if small else columns
-    return list(reader.fieldnames), _records(reader, file, error)
+    columns = [name.lower() for name in columns] if small else columns
+    twice = next((name for name, count in Counter(columns).items() if name and count > 1), None)
+    if twice is not None:
+        raise error(f"{file} has two columns {twice!r}: leave one")
+    reader.fieldnames = columns
+    return columns, _records(reader, file, error)
 
 
 def _records(reader: "csv.DictReader[str]", file: Path, error: type[Exception]) -> Records:
@@ -56,7 +61,8 @@ def _records(reader: "csv.DictReader[str]", file: Path, error: type[Exception]) 
         # Each row may end with a comma. Else there is one in a text without quotes, which would be cut there.
         if any(surplus) or len(surplus) != behind:
             raise error(
-                f"{file}, line {line}: other fields than the {len(row)} columns; "
+                f"{file}, line {reader.line_num}: other fields than the {len(row)} columns; "
                 "put a text with commas in quotes"
             )
-        yield line, row
+        # Blank lines before it are no rows.
+        yield reader.line_num - sum(value.count("\n") for value in row.values() if value), row

@@ -15,8 +15,10 @@ MAGNITUDES = frozenset({"k", "m", "mm", "mn", "mln", "mio", "b", "bn", "bln", "t
 # In capitals these are companies also in brackets.
 _RARE_UNITS = frozenset({"K", "T"})
 
-_OTHER_LISTING = re.compile(r"(?:\.(?:[A-Z]{1,2}|[a-z]{1,2})|[-/][A-Za-z])(?![A-Za-z0-9_])")
-"""What makes of a cashtag another one: $T.TO is Telus, $BRK-B is not $BRK."""
+_OTHER_LISTING = re.compile(
+    r"(?:\.(?!(?i:n|o|oq|us|i)\b)(?:[A-Z]{1,2}|[a-z]{1,2})|[-/][A-Za-z])(?![A-Za-z0-9_])"
+)
+"""What makes another one of a cashtag: $T.TO is Telus, $BRK-B not $BRK; $GE.N is GE, and I a word."""
 _CASHTAG_BEFORE = re.compile(r"\$[A-Za-z.]+$")
 _LONGEST_CASHTAG = 12
 
@@ -99,12 +101,13 @@ def places(text: str, names: Iterable[str]) -> list[Span]:
         tickers |= cashtag
         written = normalise(name)
         wanted = fold(written)
-        spans = {
+        alone = (
             place
-            for start in islice(_occurrences(folded, wanted), MOST_PLACES)
+            for start in _occurrences(folded, wanted)
             if stands_alone(folded, start, start + len(wanted))
             and not is_no_cashtag(text, *(place := (origin[start], origin[start + len(wanted) - 1] + 1)))
-        }
+        )
+        spans = set(islice(alone, MOST_PLACES))
         # "A gains on B" is of A, and "AI falls" of AI; but not every "a" and every "ai" is, and in capitals none.
         short = tickers and wanted.isalpha() and len(wanted) <= SHORT_TICKER
         if short or len(wanted) == 1:

@@ -25,7 +25,10 @@ from stream.kafka import new_producer, require_topics
 from stream.records import MAXIMUM_ENTITIES, Moment, text_of_number
 from stream.settings import ScoreSettings, Settings, load_settings
 
-TIME_FIELDS = ("time", "timestamp", "date", "created_at", "published_at", "published", "datetime")
+_OWN_TIME_FIELDS = ("time", "timestamp", "date", "created_at")
+_OTHER_TIME_FIELDS = ("published_at", "published", "datetime")
+"""Only where a time stands in them."""
+TIME_FIELDS = (*_OWN_TIME_FIELDS, *_OTHER_TIME_FIELDS)
 BODY_FIELDS = ("text", "content")
 HEADLINE_FIELDS = ("headline", "headlines")
 TEXT_FIELDS = (*BODY_FIELDS, *HEADLINE_FIELDS, "title")
@@ -232,7 +235,8 @@ def _event(row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The row with its fields named as the stream knows them, and the tickers of its column, one or a list."""
     event = dict(row)
     body, headline = _given(event, BODY_FIELDS), _given(event, HEADLINE_FIELDS)
-    _rename(event, _given(event, TIME_FIELDS), "time")
+    others = (field for field in _OTHER_TIME_FIELDS if _time_of(event, field))
+    _rename(event, _given(event, _OWN_TIME_FIELDS) or next(others, None), "time")
     _rename(event, body or headline, "text")
     if body and headline and isinstance(event[headline], str) and not event.get("title"):
         _rename(event, headline, "title")

@@ -219,6 +219,8 @@ def _may_fit(pattern: str, topics: Collection[str]) -> bool:
     """Whether there may be a subject that the pattern fits; of companies nobody knows all."""
     if any(fnmatchcase(subject, pattern) for subject in (ALL, *(TOPIC_SUBJECT + topic for topic in topics))):
         return True
+    if not topics and pattern.startswith(TOPIC_SUBJECT):
+        return True  # rules for topics may go with a bundle that has none
     start = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
     return start.startswith(ENTITY_SUBJECT) or (start != pattern and ENTITY_SUBJECT.startswith(start))
 

@@ -15,18 +15,19 @@ _SHORTEST_SHOUT = 20
 """Shorter texts in capitals may be nothing but names."""
 
 # What no address has unescaped ends it: a quotation mark or a tag may touch it.
-_LINK = re.compile(r"(?i:https?://|www\.)[!#-&(-;=?-_a-~]+")
-# By name: <AAPL.O> is a company. Within a tag no other begins, so that any number of them takes linear time.
+_LINK = re.compile(r"(?i:https?://|www\.)(?:[!#-&(-;=?-_a-~]|'(?=[A-Za-z]))+")
+# By name, with attributes or none: <AAPL.O> is a company, and x<b and c>d no tag. Within a tag no other begins, so
+# that any number of them takes linear time.
 _UNSEEN = re.compile(r"<(script|style)\b[^<>]*>[^<]*</\1\s*>|<!--[^<>]*-->", re.IGNORECASE)
 _WITHIN_WORDS = re.compile(
     r"</?(?:abbr|acronym|a|big|b|cite|code|del|em|font|ins|i|label|mark|q|small|span|strike|strong|sub|sup|s|time|tt|u|wbr)"
-    r"(?:\s[^<>]*)?/?>",
+    r"(?:\s(?=[^<>]*=)[^<>]*)?\s*/?>",
     re.IGNORECASE,
 )
 _BETWEEN_WORDS = re.compile(
     r"</?(?:article|aside|blockquote|body|br|button|center|dd|div|dl|dt|embed|figcaption|figure|footer|form|h[1-6]|header"
     r"|head|hr|html|iframe|img|input|link|li|main|meta|nav|object|ol|param|picture|pre|p|section|source|svg|table|tbody"
-    r"|td|tfoot|thead|th|title|tr|ul|video)(?:\s[^<>]*)?/?>",
+    r"|td|tfoot|thead|th|title|tr|ul|video)(?:\s(?=[^<>]*=)[^<>]*)?\s*/?>",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"[。!?…]+ ?|\. ")
@@ -50,6 +51,7 @@ def normalise(text: str) -> str:
     text = _INVISIBLE.sub("", text)
     if "<" in text:
         text = _BETWEEN_WORDS.sub(" ", _WITHIN_WORDS.sub("", _UNSEEN.sub(" ", text)))
+        text = _UNSEEN.sub(" ", text)  # comments that had tags in them
     # Before NFKC, which makes of full-width punctuation, the end of an address, what an address may have.
     text = _LINK.sub(" ", text)
     text = unicodedata.normalize("NFKC", text)

@@ -15,7 +15,7 @@ Errors:
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -32,6 +32,7 @@ from stream.yaml_file import TextLoader, read_yaml
 _SHARE_CLASS = re.compile(r"(?P<stem>[a-z]+)[.\-/](?P<class>[a-z])")
 _REUTERS = re.compile(r"(?P<stem>[a-z]+)\.(?:n|o|oq)")
 """Codes of New York: AAPL.O is AAPL."""
+_LISTED = re.compile(r"(?P<stem>[a-z0-9]+)\.[a-z]{1,4}")
 _SUFFIXED = re.compile(r"(?P<code>\d+)\.(?P<exchange>[a-z]{2,4})")
 _CODE = re.compile(r"\d{6}")
 _SHANGHAI = {"sh": "ss", "ss": "sh"}
@@ -166,10 +167,10 @@ class Watchlist:
         Of names that overlap the leftmost counts, and of those the longest. A short ticker or a bare code
         counts only where it can hardly be a word or a number.
         """
-        return [mention for mention, _ in self._found(text)]
+        return self._found(text, frozenset())
 
-    def _found(self, text: str) -> list[tuple[Mention, bool]]:
-        """The same, and whether it is by name alone that a company is found."""
+    def _found(self, text: str, taken: Collection[str]) -> list[Mention]:
+        """The same, without those that are there by names which are `taken` alone."""
         if not unicodedata.is_normalized("NFKC", text):
             text = unicodedata.normalize("NFKC", text)
         folded = fold(text)
@@ -181,20 +182,20 @@ class Watchlist:
         ]
         matches += [(start, end, owner, False) for start, end, owner in self._bare_tickers(cased)]
         matches.sort(key=lambda match: (match[0], -match[1]))
-        found: dict[int, tuple[Mention, bool]] = {}
+        found: dict[int, Mention] = {}
         origin = origins(text, folded)
         reached = 0
         for start, end, owner, named in matches:
             if start < reached:
                 continue
             reached = end
-            if owner in found and not named:
-                found[owner] = found[owner][0], False
+            if named and folded[start:end] in taken:
+                continue
             if owner != _NOBODY and owner not in found:
                 company = self.companies[owner]
                 written = text[origin[start] : origin[end - 1] + 1]
                 name = written if named else company.name
-                found[owner] = Mention(name=name, ticker=company.ticker), named
+                found[owner] = Mention(name=name, ticker=company.ticker)
         return list(found.values())
 
     def _bare_tickers(self, text: str) -> list[tuple[int, int, int]]:
@@ -224,17 +225,18 @@ class Watchlist:
     def resolve(self, mention: Mention) -> Mention:
         """The company of an event with the list's ticker, if the list knows its ticker or its name.
 
-        Where the event has a ticker that is not on the list, only the full name tells that it is another listing
-        of the same company: an alias may be many companies'.
+        Where the event has the ticker of another exchange, only the full name tells that it is another listing of
+        the same company: an alias may be many companies'. Other codes tell nothing.
         """
-        name = fold(normalise(mention.name))
-        if mention.ticker:
-            bare = _bare(mention.ticker)
-            forms = [bare, ric["stem"]] if (ric := _REUTERS.fullmatch(bare)) else [bare]
-            owners = [self._by_ticker[form] for form in forms if form in self._by_ticker]
-            owner = owners[0] if owners else self._by_own_name.get(name)
-        else:
+        name, bare = fold(normalise(mention.name)), _bare(mention.ticker or "")
+        forms = [bare, ric["stem"]] if (ric := _REUTERS.fullmatch(bare)) else [bare]
+        owner = next((self._by_ticker[form] for form in forms if form in self._by_ticker), None)
+        if owner is None:
             owner = self._by_name.get(name)
+            listed = _LISTED.fullmatch(bare)
+            if owner is not None and listed and self._by_own_name.get(name) != owner:
+                own = _spellings(self.companies[owner].ticker)
+                owner = owner if listed["stem"] in own else None
         if owner is None:
             return mention
         return mention.model_copy(update={"ticker": self.companies[owner].ticker})
@@ -247,11 +249,7 @@ class Watchlist:
         given = list(given)
         subjects = {subject_of(mention) for mention in given}
         taken = {fold(normalise(mention.name)) for mention in given}
-        return [
-            mention
-            for mention, named in self._found(text)
-            if subject_of(mention) not in subjects and not (named and fold(mention.name) in taken)
-        ]
+        return [mention for mention in self._found(text, taken) if subject_of(mention) not in subjects]
 
 
 def load_watchlist(file: Path) -> Watchlist:

@@ -9,7 +9,8 @@ import yaml
 class _Unique:
     """Refuses a key that stands twice: YAML takes the last, and what stood under the first would be gone."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)  # type: ignore[misc]
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in seen:
@@ -17,8 +18,7 @@ class _Unique:
                     None, None, f"the key {key.value!r} stands here a second time", key.start_mark
                 )
             seen.add(str(key.value))
-        found: dict[Any, Any] = super().construct_mapping(node, deep)  # type: ignore[misc]
-        return found
+        return node
 
 
 class TypedLoader(_Unique, yaml.SafeLoader):

@@ -122,3 +122,4 @@ def test_a_text_of_nothing_but_a_name_is_read_in_no_time() -> None:
     assert time.perf_counter() - began < 3
     assert found[0] == (1, 2)
     assert len(found) == MOST_PLACES
+    assert len(places("acmes " * 550 + "acme falls", ["acme"])) == 1

@@ -201,6 +201,8 @@ def test_a_line_that_is_no_event_is_left_for_the_stream_to_judge(tmp_path: Path)
         ("a.csv", 'text\nup\n"Buy the dip\nfell\nfell\n', r"a\.csv, line 3: not CSV: unexpected end"),
         ("a.csv", 'text\nup\n"Sell" says Cramer\n', r"a\.csv, line 3: not CSV: .* quotation mark"),
         ("a.csv", "time;text\n1;up\n", "commas are to stand between them"),
+        ("a.csv", "text,text\nup,down\n", "two columns 'text'"),
+        ("a.csv", "time,text\n1,x\n\n\n1,a,b\n", r"a\.csv, line 5: other fields"),
         ("a.jsonl", '[\n{"text": "up"}]\n', "write each of its objects on a line of its own"),
     ],
 )
@@ -275,3 +277,12 @@ async def test_an_event_that_the_broker_refuses_ends_in_one_message_with_how_man
     with pytest.raises(UsageError, match=r"601 of 602 events were sent to news\.raw.*MessageSizeTooLarge"):
         await send(Settings(), items, float("inf"))
     assert len(broker.values) == 601
+
+
+@pytest.mark.parametrize(("value", "time"), [("2026-03-04", "2026-03-04"), ("Reuters", None), (True, None)])
+def test_what_is_published_is_a_time_only_where_one_stands_there(
+    tmp_path: Path, value: object, time: str | None
+) -> None:
+    event = json.dumps({"text": "x", "published": value})
+    (item,) = values(read_items(written(tmp_path, "a.jsonl", event)))
+    assert item.get("time") == time

@@ -225,6 +225,17 @@ def test_a_rule_for_subjects_that_there_cannot_be_is_refused(
     assert "topic:NAME, with one of earnings" in str(caught.value)
 
 
+def test_rules_for_topics_may_go_with_a_bundle_that_has_none(tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("rules: [{name: desk, subjects: ['topic:*', 'topic:earnings']}]", encoding="utf-8")
+    assert len(load_rules(file, SETTINGS, [])) == 1
+
+
+def test_a_key_that_is_merged_and_then_given_anew_stands_once(tmp_path: Path) -> None:
+    text = "rules:\n- &a {name: a, topics: [x]}\n- &b {<<: *a, name: b}\n- {<<: *b, topics: [y]}\n"
+    assert len(rules(tmp_path, text)) == 3
+
+
 def test_a_rule_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(RulesError, match="cannot read the rule file"):
         load_rules(tmp_path / "none.yaml", SETTINGS)

@@ -50,6 +50,7 @@ def test_marks_of_direction_split_no_word(mark: str) -> None:
         ("（见 www.zt5.com）网贷跑路", "(见 )网贷跑路"),
         ('<a href="https://www.acme.com/x">Acme</a> defaults', "Acme defaults"),
         ('said "www.acme.com" and left', 'said " " and left'),
+        ("see https://en.wikipedia.org/wiki/Moody's_Corporation now", "see now"),
     ],
 )
 def test_a_link_takes_nothing_with_it_that_touches_it(text: str, read: str) -> None:
@@ -62,6 +63,8 @@ def test_a_link_takes_nothing_with_it_that_touches_it(text: str, read: str) -> N
         ("<p>Acme <b>de</b>faults</p><p>Bolt rises</p>", "Acme defaults Bolt rises"),
         ("Acme falls<br/>Bolt rises", "Acme falls Bolt rises"),
         ("<IMG src=a.png>Acme", "Acme"),
+        ("<!-- <b>hidden</b> -->Acme falls", "Acme falls"),
+        ("wenn q<p then x>y and <i love this>", "wenn q<p then x>y and <i love this>"),
         ("<script>var a = 1;</script>Acme<!-- hidden -->falls", "Acme falls"),
         ("&lt;p&gt;Acme falls&lt;/p&gt;", "Acme falls"),
         ("Apple <AAPL.O> rises, 3 < 5 and <unknown> stay", "Apple <AAPL.O> rises, 3 < 5 and <unknown> stay"),

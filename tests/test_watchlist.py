@@ -402,6 +402,8 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
         ("$AAPL-led rally, $AAPL. Down", ["AAPL"]),
         ("$BRK-B, $BRK/B or BRK.B", ["BRK.B"]),
         ("$BRK.B", ["BRK.B"]),
+        ("$F.N, $aapl.o and $T.US", ["F", "AAPL", "T"]),
+        ("$F.I am out", ["F"]),
     ],
 )
 def test_a_longer_cashtag_is_another_listing_s(text, tickers):
@@ -434,11 +436,15 @@ def test_an_event_that_gives_another_ticker_means_another_company_but_under_the_
     delta = Company(name="Delta Air Lines", ticker="DAL", aliases=["Delta"])
     watchlist = Watchlist([delta, Company(name="中国平安", ticker="601318.SH", aliases=["平安"])])
     bangkok = watchlist.resolve(Mention(name="Delta", ticker="DELTA.BK"))
+    for code in ("NYSE:DAL", "DAL.US", "DAL US Equity", "US2473617023", "DAL.N", "dal"):
+        assert watchlist.resolve(Mention(name="Delta", ticker=code)).ticker == "DAL", code
+    assert watchlist.resolve(Mention(name="平安", ticker="601318.XSHG")).ticker == "601318.SH"
 
     assert bangkok.ticker == "DELTA.BK"
     assert watchlist.resolve(Mention(name="中国平安", ticker="2318.HK")).ticker == "601318.SH"
     assert watchlist.find_beside("Delta and 平安 fall", [bangkok]) == [
         Mention(name="平安", ticker="601318.SH")
     ]
-    assert len(watchlist.find_beside("Delta falls, $DAL rises", [bangkok])) == 1
+    for text in ("Delta falls, $DAL rises", "Delta falls. Delta Air Lines rises", "Delta Air Lines, Delta"):
+        assert [one.ticker for one in watchlist.find_beside(text, [bangkok])] == ["DAL"], text
     assert watchlist.find_beside("$DAL rises", [bangkok]) == [Mention(name="Delta Air Lines", ticker="DAL")]

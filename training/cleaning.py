@@ -93,13 +93,13 @@ def _merge(copies: list[Row], multi: Collection[str]) -> tuple[Row, bool]:
         *row.entities,
         *(entity for copy in copies if copy is not row for entity in copy.entities),
     ):
-        by_name[entity.name].append(entity)
+        by_name[text_key(entity.name)].append(entity)
     entities = []
-    for name, given in by_name.items():
+    for given in by_name.values():
         known, disagree = _settle([entity.targets for entity in given], multi)
         in_conflict |= disagree
         # Places belong to the wording that they were found in.
-        spans = tuple(places(row.text, given[0].names or (name,)))
+        spans = tuple(places(row.text, given[0].names or (given[0].name,)))
         entities.append(replace(given[0], spans=spans, targets=known))
     return replace(row, targets=targets, entities=tuple(entities)), in_conflict
 

@@ -105,6 +105,8 @@ class Feed:
                 if isinstance(judgement, JudgementError):
                     self.tally.refuse(file, f"{DeadLetterReason.MODEL_FAILED.value}: {judgement}")
                     continue
+                told, future = entry.event.time, timedelta(seconds=self._settings.score.future_seconds)
+                self.tally.undated += told is None or told > datetime.now(UTC) + future
                 bundle = self._scorer.bundle.hash
                 scored, pairs = compose(entry, judgement, bundle=bundle, scored_at=datetime.now(UTC))
                 yield Observed(entry.time, pairs, scored.bundle)
@@ -127,11 +129,7 @@ class Feed:
         decoded = decode(item.value, maximum_bytes=self._settings.score.maximum_event_bytes)
         if not isinstance(decoded, Decoded):
             return f"{decoded.reason.value}: {decoded.detail}"
-        wall = datetime.now(UTC)
-        time = self._place(decoded.event.time, item, wall)
-        told = decoded.event.time
-        if told is None or told > wall + timedelta(seconds=self._settings.score.future_seconds):
-            self.tally.undated += 1
+        time = self._place(decoded.event.time, item, datetime.now(UTC))
         return accept(decoded.event, decoded.text, position, time, self._watchlist)
 
     def _place(self, told: datetime | None, item: Item, wall: datetime) -> datetime:

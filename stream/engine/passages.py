@@ -3,6 +3,7 @@
 from stream.engine.encoding import Encoding
 from stream.engine.judgement import Question
 from stream.names import places
+from stream.pseudonyms import NO_PSEUDONYMS, pseudonymise
 from stream.text import sentence_start
 
 BEFORE_CHARACTERS = 100
@@ -23,7 +24,9 @@ def passages(
         return []
     text = question.text
     entities = [index for index, positions in enumerate(encoding.entities) if not positions]
-    first = {index: found[0][0] for index in entities if (found := places(text, question.entities[index]))}
+    # A place within another's name is that one's, unless there is no other.
+    _, own = pseudonymise(text, [places(text, names) for names in question.entities], NO_PSEUDONYMS)
+    first = {index: own[index][0][0] for index in entities if own[index]}
     together: dict[int, list[int]] = {}
     for index in sorted(first, key=lambda one: first[one]):
         together.setdefault(sentence_start(text, first[index], BEFORE_CHARACTERS), []).append(index)

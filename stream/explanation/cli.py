@@ -7,9 +7,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from stream.bundle import load_bundle
+from stream.bundle import Bundle, load_bundle
 from stream.command import UsageError, bundle_option, config_option, reports_errors
 from stream.engine.engine import Engine
+from stream.engine.judgement import Question
+from stream.engine.passages import passages
 from stream.engine.tokens import BundleTokenizer
 from stream.explanation.occlusion import Explanation, explain
 from stream.explanation.words import words
@@ -62,6 +64,7 @@ def command(
             company = Mention.model_construct(name=entity)
         others.pop(subject_of(company), None)
         asked = watchlist.names_of(company)
+        normal = _read_for(normal, asked, loaded, settings.engine.passages)
     engine = Engine(loaded, settings.engine)
     engine.load()
     try:
@@ -82,6 +85,16 @@ def command(
         click.echo(json.dumps({"text": normal, **_plain(explanation)}, ensure_ascii=False))
     else:
         _show(normal, explanation)
+
+
+def _read_for(text: str, names: tuple[str, ...], bundle: Bundle, most: int) -> str:
+    """What the model reads of a text for a company: the passage that names it, where it is named late."""
+    if all(head.scope == "text" for head in bundle.manifest.heads):
+        return text
+    question = Question(text, (names,))
+    (encoding,) = BundleTokenizer(bundle).encode([question])
+    late = passages(question, encoding, bundle.manifest.maximum_tokens, most)
+    return late[0][0].text if late else text
 
 
 def _plain(explanation: Explanation) -> dict[str, object]:

@@ -51,6 +51,12 @@ def test_of_a_sentence_without_an_end_what_stands_near_the_name_is_asked_about()
         assert question.text.startswith(filling[:4].strip())
 
 
+def test_a_company_is_judged_where_its_own_name_stands_and_not_in_another_s() -> None:
+    text = f"Acme Steel collapses. {FILLING}Acme rose."
+    ((question, members),) = asked(Question(text, (("Acme",), ("Acme Steel",))), [0])
+    assert (question.text, members) == ("Acme rose.", (0,))
+
+
 def test_a_text_that_names_everybody_is_not_asked_about_without_end() -> None:
     names = tuple((f"Acme{number}",) for number in range(50))
     text = FILLING + " ".join(f"{name} fell." for (name,) in names)

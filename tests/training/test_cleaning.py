@@ -256,3 +256,9 @@ def test_a_damaged_file_of_splits_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "splits.tsv").write_text("set\tnews\ntrain\tabc\n", encoding="utf-8")
     with pytest.raises(SplitError, match="line 2"):
         Frozen.read(tmp_path / "splits.tsv")
+
+
+def test_copies_that_write_a_company_otherwise_name_one_company() -> None:
+    copies = [about("台積電大跌", 台積電="negative"), about("台积电大跌", 台积电="negative")]
+    (merged,) = clean({"set": Reading(copies, read=2)}).rows
+    assert [(one.name, one.spans) for one in merged.entities] == [("台積電", ((0, 3),))]
