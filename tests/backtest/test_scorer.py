@@ -4,13 +4,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from tiny_bundle import ENTITY_HEADS, make_tiny_bundle
 
 from stream.backtest.scorer import Scorer
 from stream.bundle import Bundle
 from stream.command import UsageError
 from stream.engine.engine import Engine
 from stream.engine.judgement import Judgement, JudgementError, Question
-from stream.settings import Settings
+from stream.settings import EngineSettings, Settings
 
 QUESTIONS = [
     Question("fraud at acme", (("acme",),)),
@@ -98,3 +99,16 @@ def test_a_cache_that_takes_no_more_is_named(tiny_bundle: Bundle, tmp_path: Path
         scorer._cache.execute("PRAGMA query_only = ON")
         with pytest.raises(UsageError, match=r"cache\.sqlite.*--no-cache"):
             scorer.judge(QUESTIONS)
+
+
+def test_what_was_said_without_passages_is_not_given_for_what_is_said_with_them(tmp_path: Path) -> None:
+    bundle = make_tiny_bundle(tmp_path / "bundle", ENTITY_HEADS)
+    late = Question(f"good Bolt. {'The court heard witnesses. ' * 40}Then bad Acme fell.", (("Acme",),))
+    told = []
+    for most in (0, 8):
+        chosen = Settings(bundle=bundle.folder, engine=EngineSettings(passages=most))
+        with Scorer(chosen, tmp_path / "cache.sqlite") as scorer:
+            (judgement,) = scorer.judge([late])
+        assert isinstance(judgement, Judgement)
+        told.append(judgement.towards(0, "entity_sentiment", "sentiment").label)
+    assert told == ["positive", "negative"]

@@ -47,6 +47,13 @@ def test_that_a_surge_is_over_is_told() -> None:
     assert (message.title, message.body) == ("Resolved: all", "2026-03-02 12:00 UTC: it is over")
 
 
+@pytest.mark.parametrize(("seconds", "late"), [(0, False), (59, False), (60, True)])
+def test_what_is_told_within_a_minute_is_of_now(seconds: int, *, late: bool) -> None:
+    message = message_of(alert(updated_at=START + timedelta(seconds=seconds)))
+    assert message is not None
+    assert ("fired 2026-03-02 12:00 UTC" in message.body) == late
+
+
 @pytest.mark.parametrize(
     ("state", "body"),
     [
